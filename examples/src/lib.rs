@@ -1,0 +1,1 @@
+//! Small whole programs; see the files under `examples/`.
