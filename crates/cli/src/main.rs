@@ -1,1 +1,3 @@
+//! The binary `farshore`.
+
 fn main() {}

@@ -1,0 +1,4 @@
+//! Farshore at a shell.
+pub mod exit;
+pub mod formats;
+pub mod limits;
