@@ -215,7 +215,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Reads hexadecimal of exactly `out.len()` bytes.
 pub fn unhex(text: &str, out: &mut [u8]) -> Result<(), ParseIdError> {
     let refuse = || ParseIdError::Hex(text.chars().take(80).collect(), out.len() * 2);
-    if text.len() != out.len() * 2 || !text.is_ascii() {
+    if text.len() != out.len() * 2 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(refuse());
     }
     let mut decoded = Vec::with_capacity(out.len());
