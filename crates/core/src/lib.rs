@@ -4,6 +4,7 @@
 //! everything that can happen as an `Input`, together with the time, and takes out everything that is asked for as an
 //! `Output`. The same inputs give the same outputs, byte for byte, on every machine.
 
+pub mod batch;
 pub mod bytes;
 pub mod id;
 pub mod limits;
