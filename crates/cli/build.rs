@@ -12,11 +12,7 @@ fn main() {
     let commit = match git(&["rev-parse", "--short=12", "HEAD"]) {
         Some(hash) if !hash.is_empty() => {
             let tracked = git(&["status", "--porcelain", "--untracked-files=no"]);
-            if tracked.is_some_and(|changes| !changes.is_empty()) {
-                format!("{hash}-dirty")
-            } else {
-                hash
-            }
+            if tracked.is_some_and(|changes| !changes.is_empty()) { format!("{hash}-dirty") } else { hash }
         }
         _ => "unknown".to_owned(),
     };

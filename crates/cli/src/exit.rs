@@ -195,7 +195,10 @@ mod tests {
     fn a_failure_survives_the_socket_unchanged() {
         let failure = Failure::new(Exit::NotFound, "no space \"x\"").remedy("list them: farshore space list");
         let line = serde_json::to_string(&failure).unwrap();
-        assert_eq!(line, r#"{"code":"not-found","message":"no space \"x\"","remedy":"list them: farshore space list"}"#);
+        assert_eq!(
+            line,
+            r#"{"code":"not-found","message":"no space \"x\"","remedy":"list them: farshore space list"}"#
+        );
         assert_eq!(serde_json::from_str::<Failure>(&line).unwrap(), failure);
     }
 

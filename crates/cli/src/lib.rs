@@ -1,4 +1,8 @@
 //! Farshore at a shell.
+pub mod control;
 pub mod exit;
 pub mod formats;
 pub mod limits;
+pub mod path;
+pub mod print;
+pub mod progress;

@@ -93,11 +93,7 @@ impl Findings {
 /// are not an error here; they are in the result.
 ///
 /// Cost: one pass; with a key 32 bytes of memory for each row.
-pub fn check(
-    source: &Source,
-    options: &ImportOptions,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Checked, Failure> {
+pub fn check(source: &Source, options: &ImportOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<Checked, Failure> {
     let mut reader = RowReader::open(source, options)?;
     let mut inferred: Vec<Inference> = vec![Inference::default(); reader.layout.columns.len()];
     let mut findings = Findings::default();
@@ -130,13 +126,7 @@ pub fn check(
     let mut layout = reader.layout;
     settle_types(&mut layout, &inferred);
     let bad_rows = findings.bad.len() as u64;
-    Ok(Checked {
-        good_rows: ordinal - bad_rows,
-        bad_rows,
-        problems: findings.problems,
-        bad: findings.bad,
-        layout,
-    })
+    Ok(Checked { good_rows: ordinal - bad_rows, bad_rows, problems: findings.problems, bad: findings.bad, layout })
 }
 
 fn infer(reader: &RowReader<'_>, inferred: &mut [Inference]) {
@@ -160,7 +150,7 @@ fn settle_types(layout: &mut Layout, inferred: &[Inference]) {
         if layout.types[index].is_none() {
             let kind = match column.result() {
                 // A key is a string or an integer: "1.5" and "true" are keys as they are written.
-                ColumnType::Float | ColumnType::Bool if layout.is_key(index) => ColumnType::String,
+                ColumnType::Float | ColumnType::Number | ColumnType::Bool if layout.is_key(index) => ColumnType::String,
                 kind => kind,
             };
             layout.types[index] = Some(kind);

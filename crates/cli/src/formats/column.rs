@@ -19,8 +19,10 @@ pub enum ColumnType {
     Text,
     /// An integer of 64 bits.
     Int,
-    /// A number.
+    /// A number, always as a float.
     Float,
+    /// An integer where it is written as one, and a float otherwise.
+    Number,
     /// `true` or `false`, also `1` and `0`.
     Bool,
     /// A counter.
@@ -34,11 +36,12 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    const NAMES: [(&'static str, ColumnType); 9] = [
+    const NAMES: [(&'static str, ColumnType); 10] = [
         ("string", ColumnType::String),
         ("text", ColumnType::Text),
         ("int", ColumnType::Int),
         ("float", ColumnType::Float),
+        ("number", ColumnType::Number),
         ("bool", ColumnType::Bool),
         ("counter", ColumnType::Counter),
         ("timestamp", ColumnType::Timestamp),
@@ -60,6 +63,7 @@ impl ColumnType {
                 Ok(value) if value.is_finite() => Ok(Typed::Float(value)),
                 _ => wrong("a number"),
             },
+            ColumnType::Number => integer(cell).map_or_else(|| ColumnType::Float.parse(cell), Ok),
             ColumnType::Bool => match cell {
                 "true" | "True" | "TRUE" | "1" => Ok(Typed::Bool(true)),
                 "false" | "False" | "FALSE" | "0" => Ok(Typed::Bool(false)),
@@ -72,7 +76,9 @@ impl ColumnType {
                 timestamp(cell).map_or_else(|| wrong("a timestamp (2026-05-01T12:00:00Z, or milliseconds)"), Ok)
             }
             ColumnType::Bytes => BASE64.decode(cell).map_or_else(|_| wrong("base64"), |bytes| Ok(Typed::Bytes(bytes))),
-            ColumnType::Json => super::json_text::value(cell.as_bytes(), false).map_err(|error| format!("is not JSON: {error}")),
+            ColumnType::Json => {
+                super::json_text::value(cell.as_bytes(), false).map_err(|error| format!("is not JSON: {error}"))
+            }
         }
     }
 
@@ -86,7 +92,8 @@ impl ColumnType {
             (ColumnType::String, Typed::String(text) | Typed::Text(text)) => Ok(Typed::String(text)),
             (ColumnType::Text, Typed::String(text) | Typed::Text(text)) => Ok(Typed::Text(text)),
             (ColumnType::Int, value @ (Typed::Int(_) | Typed::Uint(_))) => Ok(value),
-            (ColumnType::Float, value @ Typed::Float(_)) => Ok(value),
+            (ColumnType::Float | ColumnType::Number, value @ Typed::Float(_)) => Ok(value),
+            (ColumnType::Number, value @ (Typed::Int(_) | Typed::Uint(_))) => Ok(value),
             (ColumnType::Float, Typed::Int(value)) if value.unsigned_abs() <= EXACT_IN_FLOAT => {
                 Ok(Typed::Float(value as f64))
             }
@@ -182,38 +189,41 @@ impl FromStr for Types {
 /// What all values of one column have in common so far.
 ///
 /// A column is narrowed only where writing the value again gives the same characters: `00123`, `+5`, `1.50` and
-/// integers beyond 64 bits keep a column a string, so that no article number loses its zeros. Floats may have
-/// integers among them.
-#[derive(Clone, Debug)]
+/// integers beyond 64 bits keep a column a string, so that no article number loses its zeros. Integers among floats
+/// stay integers, as they do in JSON.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Inference {
-    seen: bool,
-    int: bool,
-    float: bool,
-    bool: bool,
-}
-
-impl Default for Inference {
-    fn default() -> Self {
-        Inference { seen: false, int: true, float: true, bool: true }
-    }
+    ints: bool,
+    floats: bool,
+    bools: bool,
+    others: bool,
 }
 
 impl Inference {
     /// Takes one more value that is not empty (or is, where empty stands for a string).
     pub(super) fn see(&mut self, cell: &str) {
-        self.seen = true;
-        self.int = self.int && is_canonical_int(cell);
-        self.float = self.float && is_canonical_float(cell);
-        self.bool = self.bool && matches!(cell, "true" | "false");
+        if self.others {
+            return; // nothing can narrow it any more
+        }
+        if matches!(cell, "true" | "false") {
+            self.bools = true;
+        } else if is_canonical_int(cell) {
+            self.ints = true;
+        } else if is_canonical_float(cell) {
+            self.floats = true;
+        } else {
+            self.others = true;
+        }
     }
 
     /// The narrowest type that holds them all; string for a column without a value.
-    pub(super) fn result(&self) -> ColumnType {
+    pub(super) fn result(self) -> ColumnType {
         match self {
-            Inference { seen: false, .. } => ColumnType::String,
-            Inference { int: true, .. } => ColumnType::Int,
-            Inference { float: true, .. } => ColumnType::Float,
-            Inference { bool: true, .. } => ColumnType::Bool,
+            Inference { others: true, .. } => ColumnType::String,
+            Inference { bools: true, ints: false, floats: false, .. } => ColumnType::Bool,
+            Inference { bools: false, ints: true, floats: false, .. } => ColumnType::Int,
+            Inference { bools: false, ints: false, floats: true, .. } => ColumnType::Float,
+            Inference { bools: false, ints: true, floats: true, .. } => ColumnType::Number,
             _ => ColumnType::String,
         }
     }
@@ -233,9 +243,9 @@ fn is_canonical_float(cell: &str) -> bool {
     numeric && cell.parse::<f64>().is_ok_and(|value| value.is_finite() && float_text(value) == cell)
 }
 
-/// A float as CSV has it: the shortest digits that read back as the same number, without an exponent.
+/// A float as CSV has it: the shortest digits that read back as the same number, and never those of an integer.
 pub(super) fn float_text(value: f64) -> String {
-    value.to_string()
+    format!("{value:?}")
 }
 
 #[cfg(test)]
@@ -254,10 +264,12 @@ mod tests {
         assert_eq!(infer(&["18446744073709551615"]), ColumnType::Int);
         assert_eq!(infer(&["1", "00123"]), ColumnType::String);
         assert_eq!(infer(&["+5"]), ColumnType::String);
-        assert_eq!(infer(&["-0"]), ColumnType::Float);
+        assert_eq!(infer(&["-0"]), ColumnType::String);
         assert_eq!(infer(&[" 5"]), ColumnType::String);
         assert_eq!(infer(&["123456789012345678901234"]), ColumnType::String);
-        assert_eq!(infer(&["1", "38.704022"]), ColumnType::Float);
+        assert_eq!(infer(&["66.0", "38.704022", "-0.0"]), ColumnType::Float);
+        assert_eq!(infer(&["1", "38.704022"]), ColumnType::Number);
+        assert_eq!(infer(&["1", "true", "1.5"]), ColumnType::String);
         assert_eq!(infer(&["1.10"]), ColumnType::String);
         assert_eq!(infer(&["1e5"]), ColumnType::String);
         assert_eq!(infer(&["NaN"]), ColumnType::String);
@@ -294,7 +306,7 @@ mod tests {
     #[test]
     fn a_wrong_declaration_is_explained() {
         assert!("a:string,b".parse::<Types>().unwrap_err().contains("\"b\" has no type"));
-        assert!("a:number".parse::<Types>().unwrap_err().contains("there are string, text, int"));
+        assert!("a:numeric".parse::<Types>().unwrap_err().contains("there are string, text, int"));
         assert!("a:int,a:int".parse::<Types>().unwrap_err().contains("twice"));
         assert!(":int".parse::<Types>().unwrap_err().contains("no column name"));
         let types: Types = "geo:lat:float,b:json".parse().unwrap();

@@ -144,7 +144,9 @@ impl CsvReader {
             Place::Quote => {
                 let column = record.len() + 1;
                 record.problem.get_or_insert_with(|| {
-                    format!("has text behind the closing quote of column {column}; a quote inside a cell is written twice")
+                    format!(
+                        "has text behind the closing quote of column {column}; a quote inside a cell is written twice"
+                    )
                 });
                 self.place = Place::Skipping;
             }

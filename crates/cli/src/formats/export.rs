@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::limits::{COLUMNS_MAX, READ_BUFFER_BYTES};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -77,9 +77,7 @@ impl Target {
 /// A temporary file is readable by its owner only; an export is an ordinary file, so it follows the umask.
 fn readable_as_new_files_are(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let probe = tempfile::Builder::new()
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile()?;
+    let probe = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o666)).tempfile()?;
     file.set_permissions(probe.as_file().metadata()?.permissions())
 }
 
@@ -200,11 +198,9 @@ impl Exporter {
     fn put_json(&mut self, fields: &Fields) {
         let chosen: Fields = match &self.options.columns {
             None => fields.clone(),
-            Some(columns) => columns
-                .iter()
-                .filter_map(|column| fields.iter().find(|(name, _)| name == column))
-                .cloned()
-                .collect(),
+            Some(columns) => {
+                columns.iter().filter_map(|column| fields.iter().find(|(name, _)| name == column)).cloned().collect()
+            }
         };
         let json = if self.options.tagged { Typed::Map(chosen).to_tagged() } else { Typed::Map(chosen).to_json() };
         self.line.extend_from_slice(json.to_string().as_bytes());
@@ -220,7 +216,7 @@ impl Exporter {
     }
 
     fn write_record(&mut self, columns: &[String], fields: &Fields) -> Result<(), Failure> {
-        let by_name: HashMap<&str, &Typed> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let by_name: BTreeMap<&str, &Typed> = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
         for (index, column) in columns.iter().enumerate() {
             if index > 0 {
                 self.line.push(self.options.delimiter);

@@ -15,7 +15,11 @@ pub(super) struct JsonError {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.column == 0 { f.write_str(&self.message) } else { write!(f, "{} (column {})", self.message, self.column) }
+        if self.column == 0 {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{} (column {})", self.message, self.column)
+        }
     }
 }
 
@@ -40,17 +44,15 @@ pub(super) fn value(text: &[u8], tagged: bool) -> Result<Typed, JsonError> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(plain_error(super::invalid_utf8(error.valid_up_to())));
     }
-    let value = if tagged {
-        serde_json::from_slice::<Typed>(text)?
-    } else {
-        serde_json::from_slice::<Plain>(text)?.0
-    };
+    let value = if tagged { serde_json::from_slice::<Typed>(text)? } else { serde_json::from_slice::<Plain>(text)?.0 };
     let mut seen = Seen::default();
     look_into(&value, &mut seen);
     if seen.empty_name {
         return Err(plain_error("a field has an empty name"));
     }
-    if seen.large_float && let Some(digits) = oversized_integer(text) {
+    if seen.large_float
+        && let Some(digits) = oversized_integer(text)
+    {
         return Err(plain_error(format!("the integer {digits} needs more than 64 bits; quote it to keep every digit")));
     }
     Ok(value)

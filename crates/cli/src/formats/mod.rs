@@ -140,8 +140,10 @@ fn invalid_utf8(at_byte: usize) -> String {
 fn key_missing_in_header(key: &str, columns: &[String]) -> Failure {
     let failure = Failure::usage(format!("--key names a column {key:?} that the file does not have"));
     match columns {
-        [only] if only.contains([';', '\t', '|']) => failure
-            .remedy(format!("its header is a single column, {:?}: set --delimiter to the character between them", excerpt(only))),
+        [only] if only.contains([';', '\t', '|']) => failure.remedy(format!(
+            "its header is a single column, {:?}: set --delimiter to the character between them",
+            excerpt(only)
+        )),
         _ => failure.remedy(format!("it has {}", list_names(columns))),
     }
 }

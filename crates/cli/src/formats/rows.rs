@@ -8,15 +8,18 @@ use super::typed::{Fields, Typed};
 use super::{Checked, Empty, Format, ImportOptions, excerpt, invalid_utf8, key_missing_in_header, key_text};
 use crate::exit::Failure;
 use crate::limits::ROW_LIMIT_BYTES;
+use serde::{Deserialize, Serialize};
 use std::io::BufRead;
 use std::sync::atomic::Ordering;
 
 /// One good row of an input.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Row {
     /// The line on which it begins, from 1.
     pub line: u64,
     /// The document's key, if the import has one: a string as it is, an integer in decimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The fields in the order of the file, the key among them.
     pub fields: Fields,
@@ -106,11 +109,8 @@ impl<'a> RowReader<'a> {
     fn broken(&self, broken: Broken) -> Failure {
         match broken {
             Broken::Io(error) => self.source.unreadable(&error),
-            Broken::At { line, message } => {
-                Failure::data(format!("{}, line {line}: {message}", self.source.name())).remedy(
-                    "what follows cannot be divided into rows, so not even --skip-bad helps: mend the file",
-                )
-            }
+            Broken::At { line, message } => Failure::data(format!("{}, line {line}: {message}", self.source.name()))
+                .remedy("what follows cannot be divided into rows, so not even --skip-bad helps: mend the file"),
         }
     }
 

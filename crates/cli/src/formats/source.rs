@@ -223,9 +223,9 @@ mod tests {
         let mut packed = gzip(b"some text that is long enough");
         packed.truncate(packed.len() - 10);
         let cut = Source::spool(packed.as_slice(), "pipe", 1000).unwrap();
-        let error = cut.read().and_then(|(mut input, _)| {
-            io::copy(&mut input, &mut io::sink()).map_err(|error| cut.unreadable(&error))
-        });
+        let error = cut
+            .read()
+            .and_then(|(mut input, _)| io::copy(&mut input, &mut io::sink()).map_err(|error| cut.unreadable(&error)));
         assert!(error.unwrap_err().message.contains("incomplete gzip"));
     }
 

@@ -104,12 +104,9 @@ impl Typed {
                 let map = Value::Object(fields.iter().map(|(name, value)| (name.clone(), value.to_tagged())).collect());
                 if looks_tagged(fields) { tag(MAP, map) } else { map }
             }
-            Typed::Null
-            | Typed::Bool(_)
-            | Typed::Int(_)
-            | Typed::Uint(_)
-            | Typed::Float(_)
-            | Typed::String(_) => self.to_json(),
+            Typed::Null | Typed::Bool(_) | Typed::Int(_) | Typed::Uint(_) | Typed::Float(_) | Typed::String(_) => {
+                self.to_json()
+            }
         }
     }
 
