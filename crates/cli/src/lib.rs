@@ -1,5 +1,6 @@
 //! Farshore at a shell.
 pub mod control;
+pub mod demo;
 pub mod exit;
 pub mod formats;
 pub mod limits;
