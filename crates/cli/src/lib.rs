@@ -1,4 +1,9 @@
-//! Farshore at a shell.
+//! Farshore at a shell: what the binary `farshore` is made of.
+//!
+//! A command line is parsed ([`args`]), understood ([`settings`]), and becomes requests of the [`control`] protocol,
+//! which the running device or an executor in this process answers.
+
+pub mod args;
 pub mod control;
 pub mod demo;
 pub mod exit;
@@ -7,3 +12,5 @@ pub mod limits;
 pub mod path;
 pub mod print;
 pub mod progress;
+pub mod settings;
+pub mod version;

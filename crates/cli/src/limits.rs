@@ -41,6 +41,17 @@ pub const PATH_STEPS_MAX: usize = NESTING_MAX;
 /// Longest path, in bytes. Generous for 128 named steps; shorter than any shell's argument limit.
 pub const PATH_LIMIT_BYTES: usize = 64 * 1024;
 
+// --- words of the command line ---
+
+/// Longest name of a space or a collection, in bytes. LEAD: the core has a limit of its own; this one answers sooner.
+pub const NAME_LIMIT_BYTES: usize = 256;
+
+/// Longest document given on standard input, in bytes: as long as an imported row.
+pub const FIELDS_TEXT_LIMIT_BYTES: usize = ROW_LIMIT_BYTES;
+
+/// Longest ticket given on standard input, in bytes. A real one has a few hundred.
+pub const TICKET_TEXT_LIMIT_BYTES: usize = 64 * 1024;
+
 // --- the control socket ---
 
 /// Longest line a client may send, in bytes: a batch of an import with one row of [`ROW_LIMIT_BYTES`], escaped.

@@ -1,7 +1,8 @@
 //! The control socket over real sockets, with a fake device behind it.
 
 use farshore_cli::control::{
-    Client, DocumentName, Endpoint, Exchange, Executor, Place, Reply, Request, Server, ServerOptions, Session,
+    Client, DocumentName, Endpoint, Exchange, Executor, ImportedItem, Place, Reply, Request, Server, ServerOptions,
+    Session,
 };
 use farshore_cli::exit::{Exit, Failure};
 use farshore_cli::formats::{Row, Typed};
@@ -40,7 +41,7 @@ impl Executor for Fake {
                 Request::SpaceList {} => {
                     exchange.replies.progress(1, Some(2), "spaces");
                     for name in ["a", "b"] {
-                        exchange.replies.item(json!({ "name": name })).await?;
+                        exchange.replies.item(&json!({ "name": name })).await?;
                     }
                     Ok(())
                 }
@@ -49,11 +50,11 @@ impl Executor for Fake {
                     Err(Failure::new(Exit::Refused, format!("no space {name}")).remedy("ask"))
                 }
                 Request::Get { document: DocumentName::Key(size), .. } => {
-                    exchange.replies.item(Value::String("x".repeat(size.parse().unwrap()))).await
+                    exchange.replies.item(&Value::String("x".repeat(size.parse().unwrap()))).await
                 }
                 Request::Watch { .. } => {
                     let _told = TellOnDrop(self.events.clone());
-                    exchange.replies.item(json!("watching")).await?;
+                    exchange.replies.item(&json!("watching")).await?;
                     let _ = self.events.send("begun");
                     std::future::pending().await
                 }
@@ -68,7 +69,7 @@ impl Executor for Fake {
                         self.rows.fetch_add(batch.rows.len() as u64, Ordering::SeqCst);
                         exchange.replies.ack(&batch, rows).await?;
                     }
-                    exchange.replies.item(json!({ "rows": rows, "announced": announced })).await
+                    exchange.replies.item(&ImportedItem { rows: rows.min(announced) }).await
                 }
                 other => Err(Failure::usage(format!("not in this fake: {other:?}"))),
             }
@@ -157,7 +158,7 @@ async fn a_connection_carries_one_request_after_another() {
     let rig = Rig::start(ServerOptions::default());
     let mut session = rig.session().await;
     assert_eq!(names(&mut session).await, ["a", "b"]);
-    let failure = session.ask(Request::SpaceCreate { name: "x".into() }).await.unwrap_err();
+    let failure = session.ask::<Value>(Request::SpaceCreate { name: "x".into() }).await.unwrap_err();
     assert_eq!(failure, Failure::new(Exit::Refused, "no space x").remedy("ask"));
     assert_eq!(names(&mut session).await, ["a", "b"]);
 }
@@ -185,10 +186,10 @@ async fn a_request_gives_the_same_replies_with_and_without_a_running_device() {
         for number in 1..=3 {
             import.row(row(number)).await.unwrap();
         }
-        assert_eq!(import.finish().await.unwrap(), Some(json!({"rows": 3, "announced": 3})));
-        let failure = session.ask(Request::SpaceCreate { name: "x".into() }).await.unwrap_err();
+        assert_eq!(import.finish().await.unwrap(), ImportedItem { rows: 3 });
+        let failure = session.ask::<Value>(Request::SpaceCreate { name: "x".into() }).await.unwrap_err();
         assert_eq!(failure.code, Exit::Refused);
-        let failure = session.ask(Request::SpaceCreate { name: "panic".into() }).await.unwrap_err();
+        let failure = session.ask::<Value>(Request::SpaceCreate { name: "panic".into() }).await.unwrap_err();
         assert!(failure.message.contains("fault of Farshore's own"), "{failure}");
     }
     rig.works().await;
@@ -208,7 +209,7 @@ async fn an_import_streams_in_batches_and_counts_only_what_was_acknowledged() {
         assert!(sent_batches - acknowledged <= BATCHES_UNACKNOWLEDGED_MAX as u64);
     }
     assert_eq!(sent_batches, 10);
-    assert_eq!(import.finish().await.unwrap().unwrap()["rows"], rows);
+    assert_eq!(import.finish().await.unwrap().rows, rows);
     assert_eq!(rig.fake.rows.load(Ordering::SeqCst), rows);
 }
 
@@ -281,7 +282,10 @@ async fn hostile_lines_are_refused_and_disturb_nobody() {
             b"{\"request\":{\"get\":{\"place\":{\"collection\":\"c\"},\"document\":{\"key\":\"k\"},\"path\":[0]}}}\n",
             "begins with a field",
         ),
-        (format!("{{\"rows\":{{\"number\":1,\"rows\":[{{\"line\":1,\"fields\":[[\"a\",{deep}\n").as_bytes(), "recursion"),
+        (
+            format!("{{\"rows\":{{\"number\":1,\"rows\":[{{\"line\":1,\"fields\":[[\"a\",{deep}\n").as_bytes(),
+            "recursion",
+        ),
     ] {
         let mut stream = rig.raw().await;
         stream.write_all(line).await.unwrap();
@@ -336,7 +340,7 @@ async fn more_clients_than_allowed_are_told_so() {
     let (mut first, _second) = (rig.session().await, rig.session().await);
     assert_eq!(names(&mut first).await.len(), 2); // so the server has counted both
     let mut third = rig.session().await;
-    let failure = third.ask(Request::SpaceList {}).await.unwrap_err();
+    let failure = third.ask::<Value>(Request::SpaceList {}).await.unwrap_err();
     assert_eq!(failure.code, Exit::Busy, "{failure}");
     assert_eq!(names(&mut first).await, ["a", "b"]);
 }
@@ -363,7 +367,7 @@ async fn a_result_larger_than_a_line_is_an_error_and_not_a_crash() {
         path: None,
         conflicts: false,
     };
-    let failure = session.ask(request).await.unwrap_err();
+    let failure = session.ask::<Value>(request).await.unwrap_err();
     assert!(failure.message.contains("larger than"), "{failure}");
     rig.works().await;
 }

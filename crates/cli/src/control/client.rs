@@ -2,6 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::exchange::{Batches, Exchange, Executor, ReplySink};
+use super::item::{ImportedItem, decode};
 use super::line::{LineError, LineReader};
 use super::message::{Batch, CONTROL_VERSION, ClientLine, Greeting, Reply, Request};
 use crate::exit::{Exit, Failure};
@@ -10,6 +11,7 @@ use crate::limits::{
     BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCHES_UNACKNOWLEDGED_MAX, GREETING_WAIT, REPLIES_QUEUED_MAX,
     REPLY_LINE_LIMIT_BYTES, REQUEST_LINE_LIMIT_BYTES,
 };
+use serde::de::DeserializeOwned;
 use std::io;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
@@ -158,13 +160,11 @@ impl Session {
     /// Sends a request and gives the one item that it answers with.
     ///
     /// Errors: the request's own; an answer without an item.
-    pub async fn ask(&mut self, request: Request) -> Result<serde_json::Value, Failure> {
+    pub async fn ask<T: DeserializeOwned>(&mut self, request: Request) -> Result<T, Failure> {
         let mut replies = self.request(request).await?;
         let mut found = None;
-        while let Some(reply) = replies.next().await? {
-            if let Reply::Item(item) = reply {
-                found = Some(item);
-            }
+        while let Some(item) = replies.item().await? {
+            found = Some(item);
         }
         found.ok_or_else(|| Failure::new(Exit::General, "the device answered without a result"))
     }
@@ -233,6 +233,18 @@ impl Replies<'_> {
         }
     }
 
+    /// The next result, read as its type; progress is passed over. `None` when the request is done.
+    ///
+    /// Errors: as for [`Replies::next`]; a result of another type.
+    pub async fn item<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
+        while let Some(reply) = self.next().await? {
+            if let Reply::Item(item) = reply {
+                return decode(item).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     async fn feed(&mut self, batch: Option<Batch>) -> Result<(), Failure> {
         match &mut self.way {
             Way::Remote(client) => {
@@ -278,7 +290,7 @@ impl Import<'_> {
     /// Sends what is left, waits until all is durable, and gives the request's item.
     ///
     /// Errors: as for [`Import::row`].
-    pub async fn finish(mut self) -> Result<Option<serde_json::Value>, Failure> {
+    pub async fn finish(mut self) -> Result<ImportedItem, Failure> {
         if !self.batch.is_empty() {
             self.send().await?;
         }
@@ -286,11 +298,11 @@ impl Import<'_> {
         let mut item = None;
         while let Some(reply) = self.replies.next().await? {
             match reply {
-                Reply::Item(found) => item = Some(found),
+                Reply::Item(found) => item = Some(decode(found)?),
                 other => self.note(&other),
             }
         }
-        Ok(item)
+        item.ok_or_else(|| Failure::new(Exit::General, "the device answered without a result"))
     }
 
     async fn send(&mut self) -> Result<(), Failure> {

@@ -1,9 +1,10 @@
 //! What runs a request: the border between the socket and the node.
 
+use super::item::encode;
 use super::message::{Batch, Reply, Request};
 use crate::exit::{Exit, Failure};
 use futures::future::BoxFuture;
-use serde_json::Value;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 /// Runs requests: the device, or a fake of it in tests.
@@ -32,10 +33,11 @@ pub struct ReplySink {
 }
 
 impl ReplySink {
-    /// Gives one result, waiting for a slow reader.
+    /// Gives one result, waiting for a slow reader. The types of results stand beside their [`Request`].
     ///
     /// Errors: the client has gone away; give up.
-    pub async fn item(&self, item: Value) -> Result<(), Failure> {
+    pub async fn item(&self, item: &impl Serialize) -> Result<(), Failure> {
+        let item = encode(item)?;
         self.sender.send(Reply::Item(item)).await.map_err(|_| gone())
     }
 

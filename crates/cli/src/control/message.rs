@@ -1,7 +1,7 @@
 //! Everything that is said over the control socket.
 
 use crate::exit::Failure;
-use crate::formats::{ColumnType, Fields, Row, Typed};
+use crate::formats::{Fields, Row, Typed};
 use crate::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,6 +62,18 @@ pub enum DeletePolicy {
     DeleteWins,
     /// The document stays.
     EditWins,
+}
+
+/// What a keyed document has from its beginning under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Container {
+    /// A text.
+    Text,
+    /// A list.
+    List,
+    /// A map.
+    Map,
 }
 
 /// One edit of a document.
@@ -143,19 +155,19 @@ pub struct Filter {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// Creates a space. One item: the space.
+    /// Creates a space. One [`SpaceItem`](super::SpaceItem).
     SpaceCreate {
         /// Its name, for people.
         name: String,
     },
-    /// Lists the spaces. An item each.
+    /// Lists the spaces. A [`SpaceItem`](super::SpaceItem) each.
     SpaceList {},
-    /// Lists the members of a space. An item each.
+    /// Lists the members of a space. A [`MemberItem`](super::MemberItem) each.
     SpaceMembers {
         /// Which; the only one if left out.
         space: Option<String>,
     },
-    /// Defines a collection. One item: the collection.
+    /// Defines a collection. One [`CollectionItem`](super::CollectionItem).
     CollectionCreate {
         /// Which; the only one if left out.
         space: Option<String>,
@@ -163,15 +175,15 @@ pub enum Request {
         name: String,
         /// The policy for concurrent edit and deletion.
         on_delete: DeletePolicy,
-        /// The fields that every keyed document has from its beginning, with their types.
-        fields: Vec<(String, ColumnType)>,
+        /// The containers that every keyed document has from its beginning.
+        containers: Vec<(String, Container)>,
     },
-    /// Lists the collections of a space. An item each.
+    /// Lists the collections of a space. A [`CollectionItem`](super::CollectionItem) each.
     CollectionList {
         /// Which; the only one if left out.
         space: Option<String>,
     },
-    /// Writes a ticket. One item: the ticket.
+    /// Writes a ticket. One [`TicketItem`](super::TicketItem).
     Invite {
         /// Which; the only one if left out.
         space: Option<String>,
@@ -182,14 +194,14 @@ pub enum Request {
         /// Addresses to write into the ticket in place of the device's own.
         addresses: Vec<String>,
     },
-    /// Joins a space by a ticket. Progress, then one item: the space.
+    /// Joins a space by a ticket. One [`SpaceItem`](super::SpaceItem).
     Join {
         /// The ticket's text.
         ticket: String,
         /// How long to wait for the inviter, in milliseconds.
         wait_ms: u64,
     },
-    /// Creates a document, or updates the one of this name. One item: the document's id and heads.
+    /// Creates a document, or updates the one of this name. One [`WrittenItem`](super::WrittenItem).
     Put {
         /// Where.
         place: Place,
@@ -200,7 +212,7 @@ pub enum Request {
         /// Whether the fields that are not named go.
         replace: bool,
     },
-    /// Reads a document, or a part of it. One item.
+    /// Reads a document, or a part of it. One [`DocumentItem`](super::DocumentItem).
     Get {
         /// Where.
         place: Place,
@@ -211,7 +223,7 @@ pub enum Request {
         /// Whether to tell the other values where there is a conflict.
         conflicts: bool,
     },
-    /// Edits a document, all edits or none. One item: the document's id and heads.
+    /// Edits a document, all edits or none. One [`WrittenItem`](super::WrittenItem).
     Edit {
         /// Where.
         place: Place,
@@ -220,14 +232,14 @@ pub enum Request {
         /// The edits, in order.
         edits: Vec<Edit>,
     },
-    /// Deletes documents. An item for each.
+    /// Deletes documents. A [`WrittenItem`](super::WrittenItem) each.
     Remove {
         /// Where.
         place: Place,
         /// Which.
         documents: Vec<DocumentName>,
     },
-    /// Lists documents. An item each.
+    /// Lists documents. A [`DocumentItem`](super::DocumentItem) each.
     List {
         /// Where.
         place: Place,
@@ -236,7 +248,7 @@ pub enum Request {
         /// How many at most; all if left out.
         limit: Option<u64>,
     },
-    /// Takes rows in batches. An `ack` for each, then one item: how many.
+    /// Takes rows in batches. An `ack` for each, then one [`ImportedItem`](super::ImportedItem).
     Import {
         /// Where; the collection is created if it does not exist.
         place: Place,
@@ -245,12 +257,13 @@ pub enum Request {
         /// How many rows there will be.
         rows: u64,
     },
-    /// Gives all documents, in the order of their ids. An item each: id, key if any, and fields in the tagged form.
+    /// Gives all documents, in the order of their ids. A [`DocumentItem`](super::DocumentItem) each, its value in the
+    /// tagged form.
     Export {
         /// Where.
         place: Place,
     },
-    /// Tells every change as it happens, without end. An item each.
+    /// Tells every change as it happens, without end. A [`ChangeItem`](super::ChangeItem) each.
     Watch {
         /// Where.
         place: Place,
@@ -259,14 +272,14 @@ pub enum Request {
         /// Whether to tell first what there is.
         initial: bool,
     },
-    /// Tells the state of the device. One item, or one at every change.
+    /// Tells the state of the device. One [`StatusItem`](super::StatusItem), or one at every change.
     Status {
         /// Whether to go on.
         watch: bool,
     },
-    /// Lists the peers. An item each.
+    /// Lists the peers. A [`PeerItem`](super::PeerItem) each.
     Peers {},
-    /// Lists entries, the newest first. An item each.
+    /// Lists entries, the newest first. A [`LogItem`](super::LogItem) each.
     Log {
         /// Which space; the only one if left out.
         space: Option<String>,

@@ -9,6 +9,7 @@
 mod client;
 mod endpoint;
 mod exchange;
+mod item;
 mod line;
 mod message;
 mod server;
@@ -16,7 +17,12 @@ mod server;
 pub use client::{Client, Import, Replies, Session};
 pub use endpoint::{Claim, Endpoint};
 pub use exchange::{Batches, Exchange, Executor, ReplySink};
+pub use item::{
+    ChangeItem, CollectionItem, ConflictItem, DocumentItem, ImportedItem, LogItem, MemberItem, PeerItem, SpaceItem,
+    SpaceSync, StatusItem, TicketItem, WrittenItem,
+};
 pub use message::{
-    Batch, CONTROL_VERSION, Comparison, DeletePolicy, DocumentName, Edit, Filter, Greeting, Place, Reply, Request, Role,
+    Batch, CONTROL_VERSION, Comparison, Container, DeletePolicy, DocumentName, Edit, Filter, Greeting, Place, Reply,
+    Request, Role,
 };
 pub use server::{Server, ServerOptions};

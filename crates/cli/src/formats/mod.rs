@@ -104,6 +104,13 @@ impl ImportOptions {
     }
 }
 
+/// Reads one plain JSON value, such as from the command line.
+///
+/// Errors: what of it is not JSON, or would lose digits.
+pub fn parse_json(text: &str) -> Result<Typed, String> {
+    json_text::value(text.as_bytes(), false).map_err(|error| error.to_string())
+}
+
 /// A few names for a message, quoted.
 fn list_names(names: &[String]) -> String {
     const SHOWN: usize = 12;
