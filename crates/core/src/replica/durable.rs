@@ -27,7 +27,7 @@ pub(super) enum Effect {
     /// All that a peer had of the roster is here: compare again.
     RosterEnd(SpaceId, LinkId),
     /// A joiner may be told that it is a member.
-    Welcome { link: LinkId, ticket: [u8; 16], space: SpaceId },
+    Welcome { link: LinkId, ticket: [u8; 16], space: SpaceId, certificate: Vec<u8> },
     /// This device is a member of a new space.
     Joined { space: SpaceId, ticket: [u8; 16] },
 }
@@ -61,7 +61,7 @@ impl Replica {
                 }
                 Effect::RosterDurable(space) => self.roster_durable(space),
                 Effect::RosterEnd(space, link) => self.roster_ended(link, space),
-                Effect::Welcome { link, ticket, space } => self.welcome(link, ticket, space),
+                Effect::Welcome { link, ticket, space, certificate } => self.welcome(link, ticket, space, &certificate),
                 Effect::Joined { space, ticket } => self.joined(space, ticket),
             }
         }

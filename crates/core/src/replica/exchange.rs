@@ -12,7 +12,6 @@ use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::{FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, JOURNALS};
 use crate::output::Event;
-use crate::role::Role;
 use crate::wire::{Frame, Frontier, Handle, Range, RosterPosition, State};
 
 /// Where the exchange stands.
@@ -367,8 +366,8 @@ impl Replica {
     fn on_want(&mut self, link: LinkId, space: SpaceId, more: bool, ranges: Vec<Range>) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
-        let may_receive = state.device.and_then(|device| known.roster.role_of(&device)).is_some_and(Role::can_receive);
-        if !may_receive {
+        let member = state.device.is_some_and(|device| known.roster.role_of(&device).is_some());
+        if !member {
             return self.fault(link, "asked for entries of a space of which it is not a member");
         }
         let Some(shared) = state.space_mut(space) else { return };

@@ -19,6 +19,8 @@ const META_IDENTITY: &str = "identity";
 const META_INCARNATION: &str = "incarnation";
 const META_CLOCK: &str = "clock";
 const IDENTITY_VERSION: u8 = 1;
+/// No secret of ours is longer.
+const SECRET_BYTES: usize = 128;
 
 /// Who this device is. Secrets stay inside and are wiped when dropped.
 #[derive(Debug)]
@@ -55,23 +57,21 @@ impl NewIdentity {
     /// The name is empty or too long.
     pub fn create(seed: [u8; 32], name: &str) -> Result<NewIdentity, DecodeError> {
         check_name(name)?;
-        let mut entropy = Entropy::new(seed);
-        let user_key = UserKey::generate(entropy.bytes32("user key"));
-        let identity = Identity {
-            incarnation: Incarnation(first16(entropy.bytes32("incarnation"))),
-            store: StoreId(first16(entropy.bytes32("store"))),
-            ..Identity::new(user_key, DeviceKeys::generate(entropy.bytes32("device keys")), name, entropy.bytes32("transport"))
-        };
+        let mut entropy = Entropy::from_seed(&seed, "farshore v1 identity");
+        let (user_key, keys) = (UserKey::generate(&mut entropy), DeviceKeys::generate(&mut entropy));
+        let mut identity = Identity::new(user_key, keys, name, entropy.array())?;
+        identity.incarnation = Incarnation(entropy.array());
+        identity.store = StoreId(entropy.array());
         Ok(NewIdentity { store: identity.store, ops: identity.ops() })
     }
 }
 
 impl Identity {
-    fn new(user_key: UserKey, keys: DeviceKeys, name: &str, transport_seed: [u8; 32]) -> Identity {
-        let certificate = user_key.certify(&keys, name);
-        Identity {
-            device: keys.device(),
-            user: user_key.user(),
+    fn new(user_key: UserKey, keys: DeviceKeys, name: &str, transport_seed: [u8; 32]) -> Result<Identity, DecodeError> {
+        let certificate = certify(&user_key, &keys, name)?;
+        Ok(Identity {
+            device: keys.id(),
+            user: user_key.id(),
             name: name.to_owned(),
             incarnation: Incarnation([0; 16]),
             store: StoreId([0; 16]),
@@ -79,7 +79,7 @@ impl Identity {
             user_key,
             certificate,
             transport_seed: Zeroizing::new(transport_seed),
-        }
+        })
     }
 
     /// Seed of the Ed25519 key that the transport uses: the store's own, apart from the device key, and rotatable.
@@ -90,7 +90,7 @@ impl Identity {
     fn ops(&self) -> Vec<StoreOp> {
         let mut w = Writer::new();
         w.u8(IDENTITY_VERSION).text(&self.name);
-        w.raw(&*self.user_key.to_secret_bytes()).raw(&*self.keys.to_secret_bytes()).raw(&*self.transport_seed);
+        w.bytes(&self.user_key.to_secret_bytes()).bytes(&self.keys.to_secret_bytes()).raw(&*self.transport_seed);
         vec![StoreOp::PutMeta { name: META_IDENTITY.into(), value: w.finish() }, self.incarnation_op()]
     }
 
@@ -117,11 +117,11 @@ impl Identity {
             return Err(DecodeError::Version { field: "identity version", found: found.into(), known });
         }
         let name = r.text(CERTIFICATE_BYTES, "name")?.to_owned();
-        let user_key = UserKey::from_secret_bytes(&r.array("user key")?);
-        let keys = DeviceKeys::from_secret_bytes(&r.array("device keys")?);
+        let user_key = UserKey::from_secret_bytes(r.bytes(SECRET_BYTES, "user key")?)?;
+        let keys = DeviceKeys::from_secret_bytes(r.bytes(SECRET_BYTES, "device keys")?)?;
         let transport = r.array("transport key")?;
         r.end()?;
-        Ok(Identity::new(user_key, keys, &name, transport))
+        Identity::new(user_key, keys, &name, transport)
     }
 
     /// The libp2p peer id of the transport key, as its bytes.
@@ -129,7 +129,7 @@ impl Identity {
     /// Source: the libp2p specification of peer ids: the identity multihash of the key's protobuf form.
     pub fn transport_peer(&self) -> Vec<u8> {
         let mut bytes = vec![0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
-        bytes.extend_from_slice(&UserKey::from_secret_bytes(&self.transport_seed).user().0);
+        bytes.extend_from_slice(&crate::keys::public_of(&self.transport_seed));
         bytes
     }
 }
@@ -137,8 +137,8 @@ impl Identity {
 impl Replica {
     /// Starts a new life of the store: from now on this device writes to new journals, with new actors.
     pub(super) fn start_incarnation(&mut self, reason: &str) {
-        self.identity.incarnation = Incarnation(first16(self.entropy.bytes32("incarnation")));
-        self.identity.store = StoreId(first16(self.entropy.bytes32("store")));
+        self.identity.incarnation = Incarnation(self.entropy.array());
+        self.identity.store = StoreId(self.entropy.array());
         for peer in self.spaces.values_mut().flat_map(|space| space.peers.values_mut()) {
             peer.receipts.clear();
             peer.dirty = true;
@@ -151,8 +151,8 @@ impl Replica {
 
     pub(super) fn rename(&mut self, name: &str) -> Result<(), DecodeError> {
         check_name(name)?;
+        self.identity.certificate = certify(&self.identity.user_key, &self.identity.keys, name)?;
         self.identity.name = name.to_owned();
-        self.identity.certificate = self.identity.user_key.certify(&self.identity.keys, name);
         let ops = self.identity.ops();
         self.store(ops, Vec::new());
         Ok(())
@@ -182,8 +182,6 @@ fn find<'a>(meta: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a [u8]> {
     meta.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
 }
 
-fn first16(bytes: [u8; 32]) -> [u8; 16] {
-    let mut out = [0; 16];
-    out.copy_from_slice(&bytes[..16]);
-    out
+fn certify(user: &UserKey, keys: &DeviceKeys, name: &str) -> Result<DeviceCertificate, DecodeError> {
+    DeviceCertificate::issue(user, keys, name).map_err(|_| DecodeError::Invalid { field: "name" })
 }

@@ -126,7 +126,7 @@ impl Replica {
             min_version: PROTOCOL_VERSION,
             max_version: PROTOCOL_VERSION,
             features: 0,
-            nonce: self.entropy.bytes32("hello nonce"),
+            nonce: self.entropy.array(),
             store: self.identity.store,
             device: self.identity.device,
         };
@@ -283,22 +283,13 @@ impl Replica {
         let Some(nonces) = self.links.get(&link).filter(|state| state.device.is_some()).and_then(Link::nonces) else {
             return;
         };
-        let mut tags: Vec<[u8; 16]> = self.own_tags(nonces).into_keys().collect();
+        let (mine, theirs) = nonces;
+        let keys = self.spaces.values().flat_map(|space| space.keys.values());
+        let mut tags: Vec<[u8; 16]> = keys.map(|key| seal::discovery_tag(key, &mine, &theirs)).collect();
+        tags.sort_unstable();
         tags.truncate(SPACE_TAGS);
         self.send(link, &Frame::Spaces { tags });
         self.match_spaces(link);
-    }
-
-    /// The tag of every epoch key of every space, for one pair of nonces.
-    fn own_tags(&self, (a, b): ([u8; 32], [u8; 32])) -> BTreeMap<[u8; 16], SpaceId> {
-        let (low, high) = (a.min(b), a.max(b));
-        let mut tags = BTreeMap::new();
-        for space in self.spaces.values() {
-            for key in space.keys.values() {
-                tags.insert(seal::discovery_tag(key, &low, &high), space.id);
-            }
-        }
-        tags
     }
 
     fn on_spaces(&mut self, link: LinkId, tags: Vec<[u8; 16]>) {
@@ -312,13 +303,18 @@ impl Replica {
     fn match_spaces(&mut self, link: LinkId) {
         let Some(state) = self.links.get(&link) else { return };
         let (Some(nonces), Some(device)) = (state.nonces(), state.device) else { return };
-        let own = self.own_tags(nonces);
+        let (mine, theirs) = nonces;
         let mut fresh = Vec::new();
-        for (tag, space) in own.iter().filter(|(tag, _)| state.their_tags.contains(*tag)) {
-            if !state.handles.contains_key(space) && !fresh.iter().any(|(_, known)| known == space) {
+        for space in self.spaces.values().filter(|space| !state.handles.contains_key(&space.id)) {
+            let common = space.keys.values().filter(|key| {
+                state.their_tags.contains(&seal::discovery_tag(key, &theirs, &mine))
+            });
+            // Both sides find the same epochs in common, and name the space by the least of the same tags.
+            let tags = common.map(|key| seal::discovery_tag(key, &mine.min(theirs), &mine.max(theirs)));
+            if let Some(tag) = tags.min() {
                 let mut handle = [0; 8];
                 handle.copy_from_slice(&tag[..8]);
-                fresh.push((Handle(handle), *space));
+                fresh.push((Handle(handle), space.id));
             }
         }
         let first = state.spaces.is_empty() && !fresh.is_empty();

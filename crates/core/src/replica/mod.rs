@@ -135,7 +135,7 @@ impl Replica {
     /// # Errors
     /// The store is damaged, newer, or was never given an identity.
     pub fn open(boot: Boot, copied: bool, seed: [u8; 32], now: Now) -> Result<Replica, OpenError> {
-        let entropy = Entropy::new(seed);
+        let entropy = Entropy::from_seed(&seed, "farshore v1 replica");
         let identity = Identity::read(&boot.meta)?;
         let mut replica = Replica {
             clock: Clock::resume(HybridTime(identity::read_clock(&boot.meta))),

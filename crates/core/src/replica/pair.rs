@@ -14,7 +14,6 @@ use crate::keys::DeviceCertificate;
 use crate::limits::{INVITATIONS, ROSTER_OPS};
 use crate::output::{Event, Output, Reply, RequestError};
 use crate::role::Role;
-use crate::roster::author;
 use crate::ticket::{self, Ticket, Transcript};
 use crate::wire::Frame;
 
@@ -41,7 +40,7 @@ pub(super) struct PendingJoin {
 impl Invitation {
     fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.u8(1).raw(&self.space.0).u8(self.role.number()).u64(self.expires_unix_s).raw(&*self.secret);
+        w.u8(1).raw(&self.space.0).u8(self.role.code()).u64(self.expires_unix_s).raw(&*self.secret);
         w.bool(self.used_by.is_some()).raw(&self.used_by.unwrap_or(DeviceId([0; 32])).0);
         w.finish()
     }
@@ -52,7 +51,7 @@ impl Invitation {
             return Err(DecodeError::Invalid { field: "invitation version" });
         }
         let space = SpaceId(r.array("space")?);
-        let role = Role::from_number(r.u8("role")?).ok_or(DecodeError::Invalid { field: "role" })?;
+        let role = Role::decode(&mut r)?;
         let expires_unix_s = r.u64("expiry")?;
         let secret = zeroize::Zeroizing::new(r.array("secret")?);
         let used = r.bool("used")?;
@@ -90,8 +89,8 @@ impl Replica {
         peer: Vec<u8>,
         addresses: Vec<String>,
     ) -> Result<(), RequestError> {
-        self.require(space, Role::Admin, "invite", |role| role.is_admin())?;
-        if self.space(space)?.roster.current_epoch(&self.space(space)?.keys).is_none() {
+        self.require(space, Role::Admin, "invite", Role::can_administer)?;
+        if self.space(space)?.sealing_key().is_none() {
             return Err(RequestError::NoKey);
         }
         let now_s = self.now.wall_ms / 1000;
@@ -103,7 +102,7 @@ impl Replica {
             let message = format!("{INVITATIONS} invitations are open already; wait until one is used or expires");
             return Err(RequestError::Invalid(message));
         }
-        let secret = self.entropy.bytes32("ticket");
+        let secret: [u8; 32] = self.entropy.array();
         let ticket = Ticket { space, role, secret: secret.into(), expires_unix_s, inviter: self.device(), peer, addresses };
         let text = ticket.to_string();
         // What cannot be read back would be a ticket that nobody can use.
@@ -240,11 +239,11 @@ impl Replica {
             return Err(format!("it was used already, by device {}; ask for a new one", user.short()));
         }
         let certificate = DeviceCertificate::decode(bytes).map_err(|error| format!("the device's certificate: {error}"))?;
-        if certificate.device != device || !certificate.verify() {
+        if certificate.device != device {
             return Err("the device's certificate is not for the device that asks".into());
         }
         let space = invitation.space;
-        let welcome = Effect::Welcome { link, ticket: key, space };
+        let welcome = Effect::Welcome { link, ticket: key, space, certificate: bytes.to_vec() };
         let known = self.spaces.get(&space).ok_or("its space is no longer on this device")?;
         if known.roster.role_of(&device).is_some() {
             self.store(Vec::new(), vec![welcome]);
@@ -255,12 +254,12 @@ impl Replica {
             let ago = now_s - invitation.expires_unix_s;
             return Err(format!("it expired {ago} s ago by the inviter's clock; ask for a new one"));
         }
-        let time = self.clock.tick(self.now.wall_ms);
-        let seed = self.entropy.bytes32("admit");
+        let (keys, wall_ms) = (self.keys(), self.now.wall_ms);
         let known = self.spaces.get(&space).ok_or(unknown)?;
-        let ops =
-            author::add_member(&known.roster, &self.identity.keys, &known.keys, &certificate, invitation.role, time.0, seed)
-                .map_err(|error| format!("the inviter can no longer admit anyone: {error}"))?;
+        let ops = known
+            .roster
+            .add_member(&keys, &known.keys, &certificate, invitation.role, wall_ms, &mut self.entropy)
+            .map_err(|error| format!("the inviter can no longer admit anyone: {error}"))?;
         let used = Invitation { used_by: Some(device), ..invitation };
         let record = used.encode();
         self.invitations.insert(key, used);
@@ -271,15 +270,14 @@ impl Replica {
     }
 
     /// The new member is durable: tell it, and give it the roster.
-    pub(super) fn welcome(&mut self, link: LinkId, key: [u8; 16], space: SpaceId) {
+    pub(super) fn welcome(&mut self, link: LinkId, key: [u8; 16], space: SpaceId, certificate: &[u8]) {
         let Some(device) = self.links.get(&link).and_then(|state| state.device) else { return };
         let Some(invitation) = self.invitations.get(&key) else { return };
         let Some(known) = self.spaces.get(&space) else { return };
-        let Some(member) = known.roster.certificate_of(&device) else { return };
-        let Some(transcript) = self.transcript(link, space, device, &member.encode()) else { return };
+        let Some(transcript) = self.transcript(link, space, device, certificate) else { return };
         let mac = ticket::welcome_mac(&invitation.secret, &transcript);
         let mut frames = vec![Frame::Welcome { ticket: key, space, mac }];
-        let ops: Vec<Vec<u8>> = known.roster.ops_missing_from(&Default::default()).map(<[u8]>::to_vec).collect();
+        let ops: Vec<Vec<u8>> = known.roster.ops().map(<[u8]>::to_vec).collect();
         let last = ops.len().saturating_sub(1);
         frames.extend(
             ops.into_iter().enumerate().map(|(index, bytes)| Frame::Grant { ticket: key, last: index == last, bytes }),

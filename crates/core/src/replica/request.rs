@@ -12,7 +12,6 @@ use crate::limits::EDITS_PER_REQUEST;
 use crate::output::{Edited, Reply, RequestError};
 use crate::role::Role;
 use crate::roster::author;
-use crate::seal;
 
 /// An edit request whose parts are on their way.
 #[derive(Debug)]
@@ -51,9 +50,9 @@ impl Replica {
 
     fn create_space(&mut self, id: RequestId, name: &str) -> Result<(), RequestError> {
         check_name(name).map_err(|error| RequestError::Invalid(format!("the space's name: {error}")))?;
-        let time = self.clock.tick(self.now.wall_ms);
-        let seed = self.entropy.bytes32("space");
-        let ops = author::found_space(&self.identity.certificate, &self.identity.keys, name, time.0, seed);
+        let (identity, entropy) = (&self.identity, &mut self.entropy);
+        let (_, ops) = author::found_space(&identity.certificate, &identity.keys, name, self.now.wall_ms, entropy)
+            .map_err(|error| RequestError::Invalid(error.to_string()))?;
         let (roster, store) = super::roster_sync::build(&ops).map_err(RequestError::Internal)?;
         let space = Space::new(roster.space(), roster, &self.identity.keys);
         let space_id = space.id;
@@ -69,18 +68,17 @@ impl Replica {
         space: SpaceId,
         definition: CollectionDefinition,
     ) -> Result<(), RequestError> {
-        check_name(definition.name()).map_err(|error| RequestError::Invalid(format!("the collection's name: {error}")))?;
-        self.require(space, Role::Admin, "define a collection", |role| role.is_admin())?;
-        let keys = self.keys();
-        let time = self.clock.tick(self.now.wall_ms);
+        check_name(&definition.name).map_err(|error| RequestError::Invalid(format!("the collection's name: {error}")))?;
+        self.require(space, Role::Admin, "define a collection", Role::can_administer)?;
+        let (keys, wall_ms) = (self.keys(), self.now.wall_ms);
         let known = self.space(space)?;
-        let tag_key = known.tag_key.as_ref().ok_or(RequestError::NoKey)?;
-        let tag = seal::collection_tag(tag_key, definition.name());
-        let (epoch, key) = known.roster.current_epoch(&known.keys).ok_or(RequestError::NoKey)?;
-        let op = author::define_collection(&known.roster, &keys, tag, (epoch, key), &definition, time.0)
+        let tag = known.roster.collection_tag(&known.keys, &definition.name).ok_or(RequestError::NoKey)?;
+        let ops = known
+            .roster
+            .define_collection(&keys, &known.keys, &definition, wall_ms)
             .map_err(|error| RequestError::Invalid(error.to_string()))?;
         let effects = vec![Effect::Reply(id, Reply::Collection(tag))];
-        self.insert_own_ops(space, vec![op], effects)
+        self.insert_own_ops(space, ops, effects)
     }
 
     fn edit(
@@ -90,12 +88,12 @@ impl Replica {
         collection: CollectionTag,
         edits: Vec<DocEdit>,
     ) -> Result<(), RequestError> {
-        self.require(space, Role::Writer, "write", |role| role.can_write())?;
+        self.require(space, Role::Writer, "write", Role::can_write)?;
         let known = self.space_mut(space)?;
         if !known.catalogue.contains_key(&collection) {
             return Err(RequestError::UnknownCollection(collection.to_string()));
         }
-        if known.roster.current_epoch(&known.keys).is_none() {
+        if known.sealing_key().is_none() {
             return Err(RequestError::NoKey);
         }
         if edits.len() > EDITS_PER_REQUEST {

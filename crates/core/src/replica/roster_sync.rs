@@ -8,7 +8,7 @@ use crate::id::{DeviceId, OpHash, SpaceId};
 use crate::input::LinkId;
 use crate::limits::{FRAME_PEERS, FRAME_ROSTER_POSITIONS, PEER_ADDRESSES, PEER_ID_BYTES, ROSTER_OPS, ROSTER_ROUNDS, ROSTER_ROUND_BYTES};
 use crate::output::{Event, Output, PeerAddress, RequestError};
-use crate::roster::{OpRefused, Roster};
+use crate::roster::{Inserted, OpRefused, Roster};
 use crate::wire::{Frame, PeerHint, RosterPosition};
 
 /// Builds a roster from operations in an order in which parents come first, with what the store must keep.
@@ -21,8 +21,8 @@ pub(super) fn build(ops: &[Vec<u8>]) -> Result<(Roster, Vec<StoreOp>), String> {
         StoreOp::PutRosterOp { space, hash: OpHash(space.0), bytes: genesis.clone() },
     ];
     for op in rest {
-        let inserted = roster.insert(op).map_err(|error| error.to_string())?;
-        store.push(StoreOp::PutRosterOp { space, hash: inserted.hash, bytes: op.clone() });
+        let (Inserted::New(hash) | Inserted::Known(hash)) = roster.insert(op).map_err(|error| error.to_string())?;
+        store.push(StoreOp::PutRosterOp { space, hash, bytes: op.clone() });
     }
     Ok((roster, store))
 }
@@ -40,7 +40,8 @@ impl Replica {
         let mut store = Vec::with_capacity(ops.len());
         for bytes in ops {
             let inserted = known.roster.insert(&bytes).map_err(|error| RequestError::Internal(error.to_string()))?;
-            store.push(StoreOp::PutRosterOp { space, hash: inserted.hash, bytes });
+            let (Inserted::New(hash) | Inserted::Known(hash)) = inserted;
+            store.push(StoreOp::PutRosterOp { space, hash, bytes });
         }
         known.read_roster(&keys);
         effects.push(Effect::RosterDurable(space));
@@ -133,12 +134,12 @@ impl Replica {
     pub(super) fn on_roster_op(&mut self, link: LinkId, space: SpaceId, bytes: &[u8]) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         match known.roster.insert(bytes) {
-            Ok(inserted) if inserted.new => {
-                let op = StoreOp::PutRosterOp { space, hash: inserted.hash, bytes: bytes.to_vec() };
+            Ok(Inserted::New(hash)) => {
+                let op = StoreOp::PutRosterOp { space, hash, bytes: bytes.to_vec() };
                 self.store(vec![op], Vec::new());
             }
             // What lacks a parent comes again with its parent, in the next round.
-            Ok(_) | Err(OpRefused::MissingParents { .. }) => {}
+            Ok(Inserted::Known(_)) | Err(OpRefused::MissingParents(_)) => {}
             Err(error) => self.fault(link, &format!("sent a roster operation that is refused: {error}")),
         }
     }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::batch::{JournalState, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
-use crate::catalogue::CollectionDefinition;
+use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
 use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, Position, SpaceId, StoreId};
 use crate::input::{Class, DocEdit, LinkId, RequestId};
 use crate::job::Content;
 use crate::keys::DeviceKeys;
 use crate::limits::{PEER_ADDRESSES, PEER_ID_BYTES};
-use crate::roster::Roster;
+use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
 use crate::wire::PeerHint;
 
@@ -22,7 +22,7 @@ pub(super) struct Space {
     pub(super) id: SpaceId,
     pub(super) roster: Roster,
     /// Keys that this device can unlock, and what follows from them.
-    pub(super) keys: BTreeMap<EpochId, EpochKey>,
+    pub(super) keys: Keyring,
     pub(super) tag_key: Option<TagKey>,
     pub(super) name: Option<String>,
     pub(super) catalogue: BTreeMap<CollectionTag, CollectionDefinition>,
@@ -222,7 +222,7 @@ impl Space {
         let mut space = Space {
             id,
             roster,
-            keys: BTreeMap::new(),
+            keys: Keyring::new(),
             tag_key: None,
             name: None,
             catalogue: BTreeMap::new(),
@@ -245,7 +245,7 @@ impl Space {
         self.keys = self.roster.unlock(keys);
         self.tag_key = self.roster.first_epoch().and_then(|epoch| self.keys.get(&epoch)).map(seal::tag_key);
         self.catalogue = self.roster.catalogue(&self.keys);
-        self.name = self.roster.name(&self.keys);
+        self.name = self.roster.space_name(&self.keys);
         // What waited for a key may have it now: it is read again from the store.
         for journal in self.journals.values_mut() {
             journal.opened.retain(|_, entry| entry.content != Content::NoKey);
@@ -271,7 +271,13 @@ impl Space {
     }
 
     pub(super) fn edit_wins(&self, collection: &CollectionTag) -> bool {
-        self.catalogue.get(collection).is_some_and(|definition| definition.edit_wins())
+        self.catalogue.get(collection).is_some_and(|definition| definition.delete_policy == DeletePolicy::EditWins)
+    }
+
+    /// The epoch to seal under, and its key; `None` until a key is here.
+    pub(super) fn sealing_key(&self) -> Option<(EpochId, EpochKey)> {
+        let epoch = self.roster.current_epoch(&self.keys)?;
+        Some((epoch, self.keys.get(&epoch)?.clone()))
     }
 
     pub(super) fn next_arrival(&mut self) -> u64 {

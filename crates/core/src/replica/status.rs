@@ -74,7 +74,7 @@ fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
     let journals: Vec<_> = space.journals.iter().filter(|(id, _)| id.collection == tag).map(|(_, j)| j).collect();
     CollectionStatus {
         collection: tag,
-        name: space.catalogue.get(&tag).map(|definition| definition.name().to_owned()),
+        name: space.catalogue.get(&tag).map(|definition| definition.name.clone()),
         entries: journals.iter().map(|journal| journal.state.held.seq).sum(),
         unapplied: journals.iter().map(|journal| journal.state.held.seq - journal.state.applied).sum(),
         waiting: space.collections.get(&tag).and_then(|work| work.waiting.clone()),

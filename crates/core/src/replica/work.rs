@@ -119,7 +119,7 @@ impl Replica {
             Busy::Idle => return,
             Busy::Writing(edits) => {
                 let edits = edits.iter().map(|queued| queued.edit.clone()).collect();
-                let Some((epoch, key)) = known.roster.current_epoch(&known.keys) else { return };
+                let Some((epoch, key)) = known.sealing_key() else { return };
                 let journal = JournalId { collection, device, incarnation };
                 let held = known.journals.get(&journal).map_or(Position::START, |journal| journal.state.held);
                 let header = Header {
@@ -135,7 +135,7 @@ impl Replica {
                     sealed_len: 0,
                     sealed_hash: [0; 32],
                 };
-                Job::Write(Box::new(WriteJob { header, keys, key: key.clone(), edit_wins, edits, documents }))
+                Job::Write(Box::new(WriteJob { header, keys, key, edit_wins, edits, documents }))
             }
             Busy::Applying(picked) => {
                 let entries = picked.iter().map(|(journal, position)| apply_entry(known, *journal, *position));
