@@ -163,7 +163,7 @@ fn permute(order: &mut [usize], left: usize, check: &mut dyn FnMut(&[usize]) -> 
         if !permute(order, left - 1, check) {
             return false;
         }
-        order.swap(if left % 2 == 0 { i } else { 0 }, left - 1);
+        order.swap(if left.is_multiple_of(2) { i } else { 0 }, left - 1);
     }
     true
 }

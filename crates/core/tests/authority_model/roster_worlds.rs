@@ -43,12 +43,12 @@ impl RosterProperty {
             RosterProperty::SeniorWins => pairs(roster).all(|(a, b)| {
                 let mutual = is_lowered_by(roster, b, a) && is_lowered_by(roster, a, b);
                 let senior = roster.seniority(a) < roster.seniority(b);
-                !(mutual && senior && has(counted, a)) || !has(counted, b)
+                !(mutual && senior && has(counted, a) && has(counted, b))
             }),
             RosterProperty::UntouchedIsObeyed => bits(all).filter(|&o| untouched(roster, o)).all(|o| has(counted, o)),
             RosterProperty::LoweredCannotBackdate => pairs(roster).all(|(r, o)| {
                 let lowered = is_lowered_by(roster, o, r) && roster.seniority(r) < roster.seniority(o);
-                !(lowered && has(counted, r)) || !has(counted, o)
+                !(lowered && has(counted, r) && has(counted, o))
             }),
             RosterProperty::VoidGivesNothing => bits(counted).filter(|&o| roster.ops[o].past != 0).all(|o| {
                 let op = &roster.ops[o];
