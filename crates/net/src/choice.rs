@@ -211,6 +211,9 @@ impl<C: Copy + Eq> Choice<C> {
                     actions.push(Action::Replace(active.id));
                     return;
                 }
+                (Stage::Idle, Direction::Out) if better && self.is_bid(&other) => {
+                    // It waits for one of ours that is as good and further on; when that fails, its turn comes.
+                }
                 (Stage::Idle, Direction::Out) if better => {
                     self.candidates[index].stage = Stage::Opening;
                     actions.push(Action::Open(other.id));
@@ -228,6 +231,16 @@ impl<C: Copy + Eq> Choice<C> {
                 _ => {}
             }
         }
+    }
+
+    /// Whether we have asked for the streams of another one that is no worse: never two, or the other end could not
+    /// tell which one we mean.
+    fn is_bid(&self, than: &Candidate<C>) -> bool {
+        self.candidates.iter().any(|candidate| {
+            candidate.direction == Direction::Out
+                && matches!(candidate.stage, Stage::Opening | Stage::Ready)
+                && !self.beats(than, candidate)
+        })
     }
 
     fn beats(&self, one: &Candidate<C>, other: &Candidate<C>) -> bool {
@@ -340,13 +353,16 @@ mod tests {
                             self.ends[end].reports.push_back((true, id));
                         }
                     }
-                    Action::Close(id) if self.open[id as usize] => {
-                        self.open[id as usize] = false;
-                        self.queues[0].push_back(Message::Closed(id));
-                        self.queues[1].push_back(Message::Closed(id));
-                    }
-                    Action::Open(_) | Action::Close(_) => {}
+                    Action::Close(id) => self.close(id),
+                    Action::Open(_) => {}
                 }
+            }
+        }
+
+        fn close(&mut self, id: u32) {
+            if std::mem::take(&mut self.open[id as usize]) {
+                self.queues[0].push_back(Message::Closed(id));
+                self.queues[1].push_back(Message::Closed(id));
             }
         }
 
@@ -438,6 +454,29 @@ mod tests {
             assert!(one.link.is_some(), "seed {seed}: no link");
             assert_eq!(one.link, other.link, "seed {seed}");
             assert_eq!(world.open.iter().filter(|open| **open).count(), 1, "seed {seed}: losers stay open");
+        }
+    }
+
+    #[test]
+    fn whatever_connections_are_lost_both_ends_agree_on_what_is_left() {
+        for seed in 0..3000 {
+            let mut world = World::new(seed);
+            for _ in 0..5 {
+                match world.random(3) {
+                    0 if !world.open.is_empty() => {
+                        let id = world.random(world.open.len());
+                        world.close(id as u32);
+                    }
+                    dialer => world.dial(dialer % 2),
+                }
+                for _ in 0..world.random(8) {
+                    world.step();
+                }
+            }
+            world.settle();
+            let open: Vec<u32> = (0..world.open.len() as u32).filter(|id| world.open[*id as usize]).collect();
+            assert!(open.len() <= 1, "seed {seed}: {open:?}");
+            assert!(world.ends.iter().all(|end| end.link == open.first().copied()), "seed {seed}: {open:?}");
         }
     }
 

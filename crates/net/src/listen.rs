@@ -6,10 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, Swarm};
+use socket2::{Domain, Socket, Type};
 
 use crate::behaviour::Behaviour;
 use crate::error::ListenError;
-use crate::transport::tcp_port_is_free;
+
+const TCP: &str = "TCP";
+const UDP: &str = "UDP";
 
 /// QUIC and TCP, IPv4 and IPv6, on one port; port 0 lets the system choose one for each.
 pub fn default_addresses(port: u16) -> Vec<Multiaddr> {
@@ -30,48 +33,42 @@ pub fn default_addresses(port: u16) -> Vec<Multiaddr> {
 /// # Errors
 /// [`ListenError`], worded for the person who chose the address.
 pub(crate) fn listen_on(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<ListenerId, ListenError> {
-    let socket = socket_of(address);
-    if let Some(("TCP", tcp)) = socket
-        && tcp.port() != 0
-    {
-        tcp_port_is_free(tcp).map_err(|error| explain(&error, socket))?;
+    if let Some((transport, socket)) = socket_of(address) {
+        can_be_had(transport, socket).map_err(|error| explain(&error, transport, socket))?;
     }
     swarm.listen_on(address.clone()).map_err(|error| match error {
         TransportError::MultiaddrNotSupported(address) => ListenError::NotSupported(address.to_string()),
-        TransportError::Other(error) => explain(&error, socket),
+        TransportError::Other(error) => ListenError::Other(error.to_string()),
     })
 }
 
-fn explain(error: &io::Error, socket: Option<(&'static str, SocketAddr)>) -> ListenError {
-    let Some((transport, socket)) = socket else { return ListenError::Other(deepest(error).to_string()) };
+/// Whether a socket can be bound, asked without `SO_REUSEPORT`. libp2p sets that for TCP, so that two processes of one
+/// user share a port without an error, and each gets a part of the connections. Its QUIC hides the error's kind.
+fn can_be_had(transport: &str, address: SocketAddr) -> io::Result<()> {
+    let tcp = transport == TCP;
+    let socket = Socket::new(Domain::for_address(address), if tcp { Type::STREAM } else { Type::DGRAM }, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Else the TIME_WAIT of an earlier run would count as somebody.
+    #[cfg(unix)]
+    socket.set_reuse_address(tcp)?;
+    socket.bind(&address.into())?;
+    if tcp { socket.listen(1) } else { Ok(()) }
+}
+
+fn explain(error: &io::Error, transport: &'static str, socket: SocketAddr) -> ListenError {
     let port = socket.port();
-    // QUIC's errors come wrapped; the kind is that of the innermost one.
-    match deepest(error).kind() {
+    match error.kind() {
         io::ErrorKind::AddrInUse => ListenError::PortInUse { transport, port },
         io::ErrorKind::PermissionDenied => ListenError::Refused { transport, port },
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported => {
-            ListenError::NotHere(format!("{socket}: {}", deepest(error)))
+            ListenError::NotHere(format!("{socket}: {error}"))
         }
         // EAFNOSUPPORT has no kind of its own in the standard library.
-        _ if socket.is_ipv6() => ListenError::NotHere(format!("{socket}: {}", deepest(error))),
-        _ => ListenError::Other(format!("{socket}: {}", deepest(error))),
+        _ if socket.is_ipv6() => ListenError::NotHere(format!("{socket}: {error}")),
+        _ => ListenError::Other(format!("{socket}: {error}")),
     }
-}
-
-/// The innermost I/O error of a chain.
-fn deepest(error: &io::Error) -> &io::Error {
-    let mut found = error;
-    let mut source: Option<&(dyn std::error::Error + 'static)> =
-        error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            found = io;
-            source = io.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
-            continue;
-        }
-        source = inner.source();
-    }
-    found
 }
 
 fn socket_of(address: &Multiaddr) -> Option<(&'static str, SocketAddr)> {
@@ -82,8 +79,8 @@ fn socket_of(address: &Multiaddr) -> Option<(&'static str, SocketAddr)> {
         _ => return None,
     };
     match parts.next()? {
-        Protocol::Tcp(port) => Some(("TCP", SocketAddr::new(ip, port))),
-        Protocol::Udp(port) => Some(("UDP", SocketAddr::new(ip, port))),
+        Protocol::Tcp(port) => Some((TCP, SocketAddr::new(ip, port))),
+        Protocol::Udp(port) => Some((UDP, SocketAddr::new(ip, port))),
         _ => None,
     }
 }
@@ -91,14 +88,6 @@ fn socket_of(address: &Multiaddr) -> Option<(&'static str, SocketAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_wrapped_error_keeps_its_kind() {
-        let inner = io::Error::from(io::ErrorKind::AddrInUse);
-        let wrapped = io::Error::other(io::Error::other(inner));
-        let socket = Some(("UDP", "0.0.0.0:4001".parse().unwrap()));
-        assert_eq!(explain(&wrapped, socket), ListenError::PortInUse { transport: "UDP", port: 4001 });
-    }
 
     #[test]
     fn default_addresses_share_one_port() {

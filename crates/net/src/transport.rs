@@ -1,6 +1,5 @@
 //! The transports: QUIC, and TCP with Noise and Yamux; and the two places where libp2p's defaults do not fit.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -134,19 +133,4 @@ impl<M: StreamMuxer + Unpin> StreamMuxer for HastyClose<M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<StreamMuxerEvent, M::Error>> {
         Pin::new(&mut self.muxer).poll(cx)
     }
-}
-
-/// Whether somebody else listens on a TCP port. libp2p sets `SO_REUSEPORT`, with which two processes of one user share
-/// a port without an error, and each gets a part of the connections.
-pub(crate) fn tcp_port_is_free(address: std::net::SocketAddr) -> io::Result<()> {
-    use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Else the TIME_WAIT of an earlier run would count as somebody.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1)
 }
