@@ -40,7 +40,9 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 pub const NEGOTIATION_DEADLINE: Duration = Duration::from_secs(10);
 /// Time after which libp2p closes a connection without streams. Ours hold their streams; this sweeps up the rest.
 pub const IDLE_CONNECTION: Duration = Duration::from_secs(60);
-/// How long frames queued before a `close` have to be written.
+/// How long the other streams of a link may go on when one has ended: what has arrived on them is still read.
+pub const END_DEADLINE: Duration = Duration::from_secs(1);
+/// How long frames queued before a `close` have to be written and to arrive.
 pub const CLOSE_FLUSH: Duration = Duration::from_millis(150);
 /// How long a whole shutdown may take: peers that hear the goodbye save themselves 10 to 15 s of waiting.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::io::{ReadHalf, WriteHalf};
 use futures::task::AtomicWaker;
-use futures::{AsyncReadExt, AsyncWrite};
+use futures::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{Multiaddr, Stream};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
@@ -20,7 +20,7 @@ use crate::Peer;
 use crate::error::{DownReason, SendError};
 use crate::event::{Direction, Event, LinkId, Transport};
 use crate::frame::{Class, Incoming, read_frame};
-use crate::limits::{CLOSE_FLUSH, HEARTBEAT_MISSES};
+use crate::limits::{CLOSE_FLUSH, END_DEADLINE, HEARTBEAT_MISSES};
 use crate::outbox::Outbox;
 
 /// What a link is, as told in its `LinkUp`.
@@ -161,28 +161,89 @@ async fn drive(
     reports: &mpsc::UnboundedSender<Report>,
     heartbeat_every: Duration,
 ) -> DownReason {
-    let [(ctl, ctl_out), (live, live_out), (bulk, bulk_out)] = streams.map(|stream| stream.split());
+    let [(mut ctl, ctl_out), (mut live, live_out), (mut bulk, bulk_out)] = streams.map(|stream| stream.split());
     let beat = Heartbeat::new(shared, reports, heartbeat_every);
     let mut writer = Writer { shared, lanes: [ctl_out, live_out, bulk_out].map(Lane::new) };
+    let ending = Ending::default();
     let reason = tokio::select! {
-        reason = read(Class::Ctl, ctl, shared, events, &beat) => reason,
-        reason = read(Class::Live, live, shared, events, &beat) => reason,
-        reason = read(Class::Bulk, bulk, shared, events, &beat) => reason,
-        error = writer.run() => DownReason::Io(error.to_string()),
+        reason = ending.reader(read(Class::Ctl, &mut ctl, shared, events, &beat)) => reason,
+        reason = ending.reader(read(Class::Live, &mut live, shared, events, &beat)) => reason,
+        reason = ending.reader(read(Class::Bulk, &mut bulk, shared, events, &beat)) => reason,
+        reason = ending.writer(writer.run()) => reason,
+        reason = ending.overdue(shared) => reason,
         reason = beat.run() => reason,
         () = tell_writable(shared, events) => DownReason::Shutdown,
     };
     shared.outbox().close();
     if reason.is_graceful() {
-        // What was queued before the goodbye, the goodbye included, gets a moment to leave.
-        let _ = timeout(CLOSE_FLUSH, writer.finish()).await;
+        // What was queued before the goodbye, the goodbye included, gets a moment to leave and to arrive: the peer
+        // closes its streams in answer. QUIC throws away what is still under way when a connection is closed.
+        let goodbye = async {
+            if writer.finish().await.is_ok() {
+                tokio::join!(drain(&mut ctl), drain(&mut live), drain(&mut bulk));
+            }
+        };
+        let _ = timeout(CLOSE_FLUSH, goodbye).await;
     }
     reason
 }
 
+/// Reads to the end of a stream, and forgets what it reads.
+async fn drain(stream: &mut ReadHalf<Stream>) {
+    let mut buffer = [0; 1024];
+    while let Ok(1..) = stream.read(&mut buffer).await {}
+}
+
+/// Puts the ends of the parts of a link together. When the peer closes, the three streams end one after another, and
+/// writing fails perhaps before all that has arrived is read: the link ends when all readers have, or soon after.
+#[derive(Default)]
+struct Ending {
+    ended_readers: AtomicU32,
+    reason: Mutex<Option<DownReason>>,
+    begun: Notify,
+}
+
+impl Ending {
+    async fn reader(&self, read: impl Future<Output = DownReason>) -> DownReason {
+        let reason = read.await;
+        if !matches!(reason, DownReason::Closed | DownReason::Io(_)) {
+            return reason;
+        }
+        let reason = self.begin(reason);
+        if self.ended_readers.fetch_add(1, Ordering::Relaxed) + 1 == 3 {
+            return reason;
+        }
+        std::future::pending().await
+    }
+
+    async fn writer(&self, write: impl Future<Output = io::Error>) -> DownReason {
+        let error = write.await;
+        trace!(%error, "cannot write any more");
+        self.begun.notify_one();
+        std::future::pending().await
+    }
+
+    /// The end of a link of which one part has ended long enough ago, and the others have not.
+    async fn overdue(&self, shared: &LinkShared) -> DownReason {
+        self.begun.notified().await;
+        loop {
+            sleep(END_DEADLINE).await;
+            if shared.held.load(Ordering::Relaxed) == 0 {
+                return self.begin(DownReason::Closed);
+            }
+        }
+    }
+
+    /// Notes why the end begins; the first reason stays.
+    fn begin(&self, reason: DownReason) -> DownReason {
+        self.begun.notify_one();
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason).clone()
+    }
+}
+
 async fn read(
     class: Class,
-    mut stream: ReadHalf<Stream>,
+    stream: &mut ReadHalf<Stream>,
     shared: &LinkShared,
     events: &mpsc::Sender<Event>,
     beat: &Heartbeat<'_>,
@@ -192,7 +253,7 @@ async fn read(
         shared.heard.fetch_add(bytes as u64, Ordering::Relaxed);
     };
     loop {
-        match read_frame(&mut stream, class, &heard).await {
+        match read_frame(stream, class, &heard).await {
             Ok(Incoming::Frame(bytes)) => {
                 trace!(%class, bytes = bytes.len(), "frame");
                 if deliver(shared, events, Event::Frame { link, class, bytes }).await.is_err() {
@@ -381,9 +442,13 @@ impl Writer<'_> {
         error.await
     }
 
-    /// Writes what is queued, then ends.
+    /// Writes what is queued, and closes the streams in this direction.
     async fn finish(&mut self) -> io::Result<()> {
-        futures::future::poll_fn(|cx| self.poll(cx)).await
+        futures::future::poll_fn(|cx| self.poll(cx)).await?;
+        for lane in &mut self.lanes {
+            lane.stream.close().await?;
+        }
+        Ok(())
     }
 
     /// Ready when everything is written and flushed.

@@ -134,16 +134,37 @@ async fn a_peer_no_longer_wanted_is_not_dialled_again() {
     assert_eq!(other.down(link).await, DownReason::Closed);
 }
 
+async fn goodbye_arrives_over(listen: farshore_net::Multiaddr) {
+    for _ in 0..20 {
+        let (mut one, at_one, mut other, at_other) =
+            linked(Node::start(config(1, vec![listen.clone()])), Node::start(config(2, vec![listen.clone()]))).await;
+        let last = Class::ALL.map(|class| (class, vec![5; class.frame_limit()]));
+        for (class, frame) in &last {
+            one.net.send(at_one, *class, frame.clone()).unwrap();
+        }
+        one.net.close(at_one, "done");
+        for (class, frame) in last {
+            let arrived = other.wait(|event| match event {
+                Event::Frame { class: of, bytes, .. } if *of == class => Some(bytes.clone()),
+                _ => None,
+            });
+            assert_eq!(arrived.await, frame);
+        }
+        assert_eq!(other.down(at_other).await, DownReason::Closed);
+        assert_eq!(one.down(at_one).await, DownReason::Local("done".to_owned()));
+        assert_eq!(one.net.send(at_one, Class::Ctl, b"late".to_vec()), Err(SendError::Down));
+    }
+}
+
 #[tokio::test]
-async fn what_is_queued_before_a_close_arrives() {
-    let (mut one, at_one, mut other, at_other) =
-        linked(Node::start(config(1, vec![tcp()])), Node::start(config(2, vec![tcp()]))).await;
-    one.net.send(at_one, Class::Ctl, b"goodbye".to_vec()).unwrap();
-    one.net.close(at_one, "done");
-    assert_eq!(other.frame(at_other).await, (Class::Ctl, b"goodbye".to_vec()));
-    assert_eq!(other.down(at_other).await, DownReason::Closed);
-    assert_eq!(one.down(at_one).await, DownReason::Local("done".to_owned()));
-    assert_eq!(one.net.send(at_one, Class::Ctl, b"late".to_vec()), Err(SendError::Down));
+async fn what_is_queued_before_a_close_arrives_over_tcp() {
+    goodbye_arrives_over(tcp()).await;
+}
+
+#[cfg(feature = "quic")]
+#[tokio::test]
+async fn what_is_queued_before_a_close_arrives_over_quic() {
+    goodbye_arrives_over(quic()).await;
 }
 
 #[tokio::test]
