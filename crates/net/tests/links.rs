@@ -68,7 +68,7 @@ async fn a_simultaneous_dial_ends_in_exactly_one_link_at_both_ends() {
             one.net.dial(Some(other.peer()), vec![to_other]),
             other.net.dial(Some(one.peer()), vec![to_one]),
         );
-        (there.unwrap(), back.unwrap());
+        assert_eq!((there, back), (Ok(other.peer()), Ok(one.peer())));
         // Both ends settle on one connection; until then a link may go down for a better one.
         loop {
             let (one, other) = (one.net.status().await.unwrap(), other.net.status().await.unwrap());
