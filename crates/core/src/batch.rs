@@ -1,0 +1,222 @@
+//! What the core asks of a store, as data: batches to make durable, records to load, and what a store gives at start.
+//!
+//! A store applies a [`Batch`] wholly or not at all, and batches in the order in which they were asked for. It never looks
+//! inside `record`, `view`, `snapshot` or `change` bytes: their encodings belong to the core.
+
+use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, OpHash, Position, SpaceId, StoreId};
+
+/// One atomic unit of durability. The core shows, sends and acknowledges nothing of it before `Input::Stored(id)` (I1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Counts from 1 within one life of a replica.
+    pub id: u64,
+    /// Applied in this order.
+    pub ops: Vec<StoreOp>,
+}
+
+/// One effect of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreOp {
+    /// Keeps a small value under a fixed name: identity, incarnation, clock.
+    PutMeta {
+        /// The name, at most 64 bytes.
+        name: String,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Keeps a roster operation, after those already kept for this space.
+    PutRosterOp {
+        /// The space.
+        space: SpaceId,
+        /// The operation's hash; keeping one twice has no effect.
+        hash: OpHash,
+        /// The operation as it was signed.
+        bytes: Vec<u8>,
+    },
+    /// Keeps a space's own small record (its local state; the shared state is the roster).
+    PutSpace {
+        /// The space.
+        space: SpaceId,
+        /// Opaque.
+        record: Vec<u8>,
+    },
+    /// Keeps an entry byte for byte.
+    PutEntry {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// Where in the journal. Two different entries at one `seq` are both kept (a fork's proof).
+        position: Position,
+        /// The sealed entry.
+        bytes: Vec<u8>,
+    },
+    /// Sets how far a journal is held and applied.
+    PutJournal {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// The new state.
+        state: JournalState,
+    },
+    /// Changes a document.
+    PutDocument {
+        /// The document.
+        key: DocKey,
+        /// Generation, heads and flags; opaque.
+        record: Vec<u8>,
+        /// What happens to its Automerge bytes.
+        content: ContentOp,
+        /// What happens to its view.
+        view: ViewOp,
+    },
+    /// Remembers what is known of a peer's store, for one space.
+    PutPeer {
+        /// The space.
+        space: SpaceId,
+        /// The peer's device.
+        device: DeviceId,
+        /// Opaque: its store, our cursor into it, its receipts.
+        record: Vec<u8>,
+    },
+    /// Keeps an open invitation, or what became of it.
+    PutInvitation {
+        /// The ticket's public id.
+        ticket: [u8; 16],
+        /// Opaque.
+        record: Vec<u8>,
+    },
+    /// Keeps an item that no member may see (its author lost the right to write it) for its author.
+    PutRejected {
+        /// The space.
+        space: SpaceId,
+        /// The entry that held it.
+        journal: JournalId,
+        /// Where.
+        position: Position,
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// What a batch does to a document's Automerge bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentOp {
+    /// Leaves them.
+    Keep,
+    /// Appends raw change chunks to the tail, in causal order.
+    Append(Vec<Vec<u8>>),
+    /// Replaces snapshot and tail by this snapshot.
+    Replace(Vec<u8>),
+    /// Removes snapshot and tail, then appends (a new generation starts).
+    Restart(Vec<Vec<u8>>),
+}
+
+/// What a batch does to a document's view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ViewOp {
+    /// Leaves it.
+    Keep,
+    /// Sets it: the document is listed and readable.
+    Put(Vec<u8>),
+    /// Removes it: the document is deleted.
+    Remove,
+}
+
+/// How far one journal has come on this device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalState {
+    /// The last entry held; all before it are held too.
+    pub held: Position,
+    /// Entries up to here are in the documents and views.
+    pub applied: u64,
+    /// This store's arrival number of the last entry held: grows by one with every entry of the space that is kept.
+    pub arrival: u64,
+    /// Set when the incarnation was closed by a fork: nothing after `held` will ever be accepted.
+    pub closed: bool,
+}
+
+/// Something the core needs to read. It goes on when `Input::Loaded` brings the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// These documents.
+    Documents(Vec<DocKey>),
+    /// Entries of one journal from `from` on, in order, until `limit_bytes` is passed (at least one, when there is one).
+    Entries {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// The first `seq` wanted.
+        from: u64,
+        /// The last `seq` wanted.
+        to: u64,
+        /// Stop after this many bytes.
+        limit_bytes: usize,
+    },
+}
+
+/// The answer to a [`Load`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// In the order asked; `None` where there is no such document.
+    Documents(Vec<Option<StoredDocument>>),
+    /// The entries, in order.
+    Entries(Vec<(Position, Vec<u8>)>),
+}
+
+/// A document as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDocument {
+    /// Generation, heads and flags; opaque to the store.
+    pub record: Vec<u8>,
+    /// The last compaction, if there was one.
+    pub snapshot: Option<Vec<u8>>,
+    /// Raw change chunks since, in causal order.
+    pub tail: Vec<Vec<u8>>,
+}
+
+/// Everything a replica needs at start. Its size follows spaces, members and journals, never documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Boot {
+    /// Values by name.
+    pub meta: Vec<(String, Vec<u8>)>,
+    /// One for each space.
+    pub spaces: Vec<BootSpace>,
+    /// Ticket id and record.
+    pub invitations: Vec<([u8; 16], Vec<u8>)>,
+}
+
+/// A space at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootSpace {
+    /// The space.
+    pub space: SpaceId,
+    /// Its local record.
+    pub record: Vec<u8>,
+    /// Roster operations in the order in which they were kept.
+    pub roster: Vec<Vec<u8>>,
+    /// Every journal held, in order.
+    pub journals: Vec<(JournalId, JournalState)>,
+    /// What is known of peers.
+    pub peers: Vec<(DeviceId, Vec<u8>)>,
+}
+
+/// Identity of the file that a batch goes to, and what a store reports when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreIdentity {
+    /// Random, fixed at creation.
+    pub store: StoreId,
+    /// Whether this file seems to be a copy or a restored backup: a new incarnation must start.
+    pub copied: bool,
+}
+
+/// A page of documents of one collection, for listing: the order is that of document ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CollectionKey {
+    /// The space.
+    pub space: SpaceId,
+    /// The collection.
+    pub collection: CollectionTag,
+}
