@@ -41,6 +41,9 @@ pub const PATH_STEPS_MAX: usize = NESTING_MAX;
 /// Longest path, in bytes. Generous for 128 named steps; shorter than any shell's argument limit.
 pub const PATH_LIMIT_BYTES: usize = 64 * 1024;
 
+/// Rows read ahead of what is being sent: enough that neither side waits for the other, a few MiB of usual rows.
+pub const IMPORT_ROWS_AHEAD: usize = 2048;
+
 // --- words of the command line ---
 
 /// Longest name of a space or a collection, in bytes. LEAD: the core has a limit of its own; this one answers sooner.
@@ -98,3 +101,9 @@ pub const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Widest table cell on a terminal, in columns, before it is shortened.
 pub const CELL_COLUMNS_MAX: usize = 60;
+
+/// Documents of a list that are gathered before the first are shown, so that the columns fit: a few screens.
+pub const LIST_ROWS_BUFFERED: usize = 500;
+
+/// Most columns of a list that are shown without being asked for. More are unreadable on any terminal.
+pub const LIST_COLUMNS_MAX: usize = 16;

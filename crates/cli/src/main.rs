@@ -1,3 +1,7 @@
 //! The binary `farshore`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    farshore_cli::run::run(std::env::args_os().collect()).into()
+}

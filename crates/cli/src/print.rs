@@ -113,6 +113,13 @@ impl Printer {
         self.line(&text)
     }
 
+    /// Prints content of a document: as it is into a file or a pipe, and safe for a terminal on one.
+    ///
+    /// Errors: as for [`Printer::line`].
+    pub fn content(&mut self, text: &str) -> Result<(), Failure> {
+        if self.columns.is_some() { self.line(&clean_lines(text)) } else { self.line(text) }
+    }
+
     /// Prints a table; nothing for one without rows.
     ///
     /// Errors: as for [`Printer::line`].
@@ -137,6 +144,10 @@ impl Printer {
     pub fn failure(&mut self, failure: &Failure) {
         if failure.code == Exit::Ok {
             return; // the reader of our output has gone away
+        }
+        if failure.code == Exit::Interrupted && !self.json {
+            let _ = self.out.flush(); // who pressed Ctrl-C knows
+            return;
         }
         if self.json {
             let _ = self.envelope(&Reply::Error(failure.clone()));
@@ -208,6 +219,7 @@ enum Align {
 /// A table with a heading line.
 pub struct Table {
     headings: Vec<(String, Align)>,
+    headed: bool,
     rows: Vec<Vec<(String, Style)>>,
 }
 
@@ -218,7 +230,12 @@ impl Table {
             Some(heading) => (heading.to_owned(), Align::Right),
             None => ((*heading).to_owned(), Align::Left),
         });
-        Table { headings: headings.collect(), rows: Vec::new() }
+        Table { headings: headings.collect(), headed: true, rows: Vec::new() }
+    }
+
+    /// The same table without its rows, and without its headings when it is printed: for the rest of a long one.
+    pub fn continued(self) -> Self {
+        Table { headed: false, rows: Vec::new(), ..self }
     }
 
     /// Adds a row. Its cells are made safe for a terminal here.
@@ -257,7 +274,9 @@ impl Table {
         }
         let mut text = String::new();
         let heading = self.headings.iter().map(|(heading, _)| (heading.as_str(), BOLD));
-        self.render_row(heading, &widths, &mut text);
+        if self.headed {
+            self.render_row(heading, &widths, &mut text);
+        }
         for row in &self.rows {
             self.render_row(row.iter().map(|(cell, style)| (cell.as_str(), *style)), &widths, &mut text);
         }

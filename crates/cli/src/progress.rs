@@ -66,18 +66,20 @@ impl Progress {
         }
     }
 
-    /// Ends the report: the bar vanishes, or a last line is written if there was one before.
-    pub fn finish(self, done: u64) {
+    /// Ends the report: the bar vanishes, or a last line is written if there was one before. Gives the time it took.
+    pub fn finish(self, done: u64) -> Duration {
+        let elapsed = self.started.elapsed();
         match self.way {
             Way::Silent => {}
             Way::Bar(bar) => bar.finish_and_clear(),
             Way::Lines { mut out, last } => {
                 if last > Duration::ZERO {
-                    let line = describe(&self.label, self.unit, done, self.total, self.started.elapsed());
+                    let line = describe(&self.label, self.unit, done, self.total, elapsed);
                     let _ = writeln!(out, "{line}");
                 }
             }
         }
+        elapsed
     }
 }
 

@@ -128,6 +128,12 @@ impl Settings {
             .to_owned()
         });
         let task = task(line.command, stdin)?;
+        if let (true, Task::Export(Export { file, .. })) = (json, &task)
+            && file == std::path::Path::new("-")
+        {
+            return Err(Failure::usage("with --json standard output is for envelopes, so the rows need a file")
+                .remedy("name a file, or leave --json out and write --format ndjson"));
+        }
         let store = match store {
             Some(path) if path.as_os_str().is_empty() => {
                 return Err(Failure::usage("--store is empty").remedy("name a file, such as --store todos.fsh"));

@@ -195,7 +195,7 @@ pub(super) fn encode(item: &impl Serialize) -> Result<Value, Failure> {
 /// An item as a command reads it.
 ///
 /// Errors: the device is of another version.
-pub(super) fn decode<T: DeserializeOwned>(item: Value) -> Result<T, Failure> {
+pub(crate) fn decode<T: DeserializeOwned>(item: Value) -> Result<T, Failure> {
     serde_json::from_value(item).map_err(|error| {
         Failure::new(Exit::Unavailable, format!("the device answered with something else than was asked for: {error}"))
             .remedy("restart `farshore up` with the version of this command")

@@ -17,6 +17,7 @@ mod server;
 pub use client::{Client, Import, Replies, Session};
 pub use endpoint::{Claim, Endpoint};
 pub use exchange::{Batches, Exchange, Executor, ReplySink};
+pub(crate) use item::decode;
 pub use item::{
     ChangeItem, CollectionItem, ConflictItem, DocumentItem, ImportedItem, LogItem, MemberItem, PeerItem, SpaceItem,
     SpaceSync, StatusItem, TicketItem, WrittenItem,

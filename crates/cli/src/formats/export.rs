@@ -61,6 +61,9 @@ impl Target {
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Failure::new(Exit::Ok, "the reader of the output has gone away"); // as `… | head` does
+        }
         Failure::io(format_args!("write {}", self.name), error)
     }
 
