@@ -1,5 +1,7 @@
 //! What can be typed. What is meant by it stands in [`crate::settings`].
 
+#![expect(rustdoc::broken_intra_doc_links, reason = "these comments are the help texts, where tags[0] is a path")]
+
 use crate::control::{DeletePolicy, Role};
 use crate::exit::Exit;
 use crate::formats::{Empty, Format};
