@@ -6,5 +6,6 @@
 
 pub mod batch;
 pub mod bytes;
+pub mod change;
 pub mod id;
 pub mod limits;
