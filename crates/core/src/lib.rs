@@ -8,3 +8,4 @@ pub mod batch;
 pub mod bytes;
 pub mod id;
 pub mod limits;
+pub mod value;
