@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod bytes;
+pub mod document;
 pub mod id;
 pub mod limits;
 pub mod value;
