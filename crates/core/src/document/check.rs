@@ -5,88 +5,84 @@ use super::path::{Path, Step};
 use crate::limits::{EDIT_DEPTH, FIELD_KEY_BYTES, NAME_BYTES, VALUE_BYTES};
 use crate::value::Value;
 
-/// What an operation costs in a change besides its value and key, in bytes: more than it ever takes.
-pub(crate) const OP_BYTES: usize = 64;
-
-/// Checks depths, sizes and keys. Gives an upper bound for the bytes of keys and values that the batch can put into a change.
-pub(crate) fn check(edits: &[Edit]) -> Result<usize, EditError> {
-    let mut bytes = 0;
+/// Checks depths, sizes and keys.
+pub(crate) fn check(edits: &[Edit]) -> Result<(), EditError> {
     for edit in edits {
         match edit {
             Edit::Put { path, value, .. } | Edit::Insert { path, value } => {
-                bytes += check_path(path)?;
-                bytes += check_value(value, &Trail::Path(path), path.len())?;
+                check_path(path)?;
+                check_value(value, &Trail::Path(path), path.len())?;
             }
-            Edit::Replace { value } | Edit::Merge { value } => bytes += check_value(value, &Trail::Path(&[]), 0)?,
+            Edit::Replace { value } | Edit::Merge { value } => check_value(value, &Trail::Path(&[]), 0)?,
             Edit::Splice { path, insert: text, .. } | Edit::UpdateText { path, to: text } => {
-                bytes += check_size(text.len(), &Trail::Path(path))?;
+                check_size(text.len(), &Trail::Path(path))?;
             }
             Edit::Mark { path, name, value, .. } => {
-                bytes += check_mark(path, name)?;
+                check_mark(path, name)?;
                 match value {
                     Value::Null | Value::List(_) | Value::Map(_) | Value::Text(_) => {
-                        let (found, needed) = (value.kind(), "a scalar other than null as its value");
-                        return Err(EditError::WrongKind { path: path.clone(), found, needed });
+                        return Err(EditError::MarkValue { path: path.clone(), found: value.kind() });
                     }
-                    scalar => bytes += check_value(scalar, &Trail::Path(path), path.len())?,
+                    scalar => check_value(scalar, &Trail::Path(path), path.len())?,
                 }
             }
-            Edit::Unmark { path, name, .. } => bytes += check_mark(path, name)?,
+            Edit::Unmark { path, name, .. } => check_mark(path, name)?,
             Edit::Increment { .. } | Edit::Delete { .. } => {}
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Checks the keys of a path that an edit may create. What is below the path is checked with the value.
-fn check_path(path: &Path) -> Result<usize, EditError> {
+fn check_path(path: &Path) -> Result<(), EditError> {
     if path.len() > EDIT_DEPTH {
         return Err(EditError::TooDeep { path: path[..EDIT_DEPTH].to_vec(), limit: EDIT_DEPTH });
     }
-    let mut bytes = 0;
     for (depth, step) in path.iter().enumerate() {
         if let Step::Key(key) = step {
-            bytes += check_key(key, &Trail::Path(&path[..depth]))?;
+            check_key(key, &Trail::Path(&path[..depth]))?;
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
-fn check_mark(path: &Path, name: &str) -> Result<usize, EditError> {
+fn check_mark(path: &Path, name: &str) -> Result<(), EditError> {
     match name.len() <= NAME_BYTES {
-        true => Ok(name.len()),
+        true => Ok(()),
         false => Err(EditError::KeyTooLong { path: path.clone(), bytes: name.len(), limit: NAME_BYTES }),
     }
 }
 
-fn check_key(key: &str, map: &Trail<'_>) -> Result<usize, EditError> {
+fn check_key(key: &str, map: &Trail<'_>) -> Result<(), EditError> {
     match key.len() <= FIELD_KEY_BYTES {
-        true => Ok(key.len()),
+        true => Ok(()),
         false => Err(EditError::KeyTooLong { path: map.path(), bytes: key.len(), limit: FIELD_KEY_BYTES }),
     }
 }
 
-fn check_size(bytes: usize, at: &Trail<'_>) -> Result<usize, EditError> {
+fn check_size(bytes: usize, at: &Trail<'_>) -> Result<(), EditError> {
     match bytes <= VALUE_BYTES {
-        true => Ok(bytes),
+        true => Ok(()),
         false => Err(EditError::TooLarge { path: at.path(), bytes, limit: VALUE_BYTES }),
     }
 }
 
 /// `depth` counts the steps to the value. Never recurses below the limit, however deep the value is.
-fn check_value(value: &Value, at: &Trail<'_>, depth: usize) -> Result<usize, EditError> {
+fn check_value(value: &Value, at: &Trail<'_>, depth: usize) -> Result<(), EditError> {
     let too_deep = || EditError::TooDeep { path: at.path(), limit: EDIT_DEPTH };
     match value {
-        Value::Str(text) | Value::Text(text) => Ok(OP_BYTES + check_size(text.len(), at)?),
-        Value::Bytes(bytes) => Ok(OP_BYTES + check_size(bytes.len(), at)?),
+        Value::Str(text) | Value::Text(text) => check_size(text.len(), at),
+        Value::Bytes(bytes) => check_size(bytes.len(), at),
         Value::List(_) | Value::Map(_) if depth >= EDIT_DEPTH => Err(too_deep()),
-        Value::List(list) => list.iter().enumerate().try_fold(OP_BYTES, |bytes, (index, value)| {
-            Ok(bytes + check_value(value, &Trail::Index(at, index), depth + 1)?)
+        Value::List(list) => {
+            let check = |(index, value)| check_value(value, &Trail::Index(at, index), depth + 1);
+            list.iter().enumerate().try_for_each(check)
+        }
+        Value::Map(map) => map.iter().try_for_each(|(key, value)| {
+            check_key(key, at)?;
+            check_value(value, &Trail::Key(at, key), depth + 1)
         }),
-        Value::Map(map) => map.iter().try_fold(OP_BYTES, |bytes, (key, value)| {
-            Ok(bytes + check_key(key, at)? + check_value(value, &Trail::Key(at, key), depth + 1)?)
-        }),
-        _ => Ok(OP_BYTES),
+        _ => Ok(()),
     }
 }
 

@@ -97,7 +97,9 @@ impl Differ {
             }
             let rest = hunk.new.start + both;
             for _ in both..hunk.old.len() {
-                self.at(Step::Index(rest as u64), |differ| differ.edits.push(Edit::Delete { path: differ.path.clone() }));
+                self.at(Step::Index(rest as u64), |differ| {
+                    differ.edits.push(Edit::Delete { path: differ.path.clone() })
+                });
             }
             for (j, value) in new[..hunk.new.end].iter().enumerate().skip(rest) {
                 self.at(Step::Index(j as u64), |differ| {
@@ -141,7 +143,9 @@ fn number(value: &Value) -> Option<i128> {
         Value::Int(value) => Some(i128::from(*value)),
         Value::Uint(value) => Some(i128::from(*value)),
         // Whole floats up to 2^64, beyond which no integer kind goes, convert exactly.
-        Value::Float(value) if value.fract() == 0.0 && value.abs() <= 18_446_744_073_709_551_616.0 => Some(*value as i128),
+        Value::Float(value) if value.fract() == 0.0 && value.abs() <= 18_446_744_073_709_551_616.0 => {
+            Some(*value as i128)
+        }
         _ => None,
     }
 }

@@ -169,6 +169,14 @@ pub enum EditError {
         /// Its end.
         end: u64,
     },
+    /// A mark's value is not a scalar, or is null, which would remove marks.
+    #[error("the mark on {} has {found} as its value; give a string, number, boolean or bytes, or unmark the range", Shown(.path))]
+    MarkValue {
+        /// The text.
+        path: Path,
+        /// What was given.
+        found: &'static str,
+    },
     /// The edit is about the root, which is always a map and cannot be put, deleted or overwritten.
     #[error("the document itself cannot be {what}; give the path of a field, or replace the whole document by a map")]
     Root {

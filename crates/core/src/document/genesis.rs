@@ -183,7 +183,9 @@ pub(crate) fn needed(doc: &Automerge, scope: GenesisScope, edits: &[Edit]) -> Ve
     for edit in edits {
         match edit {
             Edit::Put { path, value, create_parents } => scan.put(path, value, *create_parents),
-            Edit::Replace { value } | Edit::Merge { value } => scan.fill(&mut Vec::new(), Seat::Object(automerge::ROOT), value),
+            Edit::Replace { value } | Edit::Merge { value } => {
+                scan.fill(&mut Vec::new(), Seat::Object(automerge::ROOT), value)
+            }
             _ => {}
         }
     }
@@ -213,8 +215,7 @@ enum Seat {
 
 impl Scan<'_> {
     fn put(&mut self, path: &[Step], value: &Value, create_parents: bool) {
-        let key = |step| if let &Step::Key(ref key) = step { Some(key.as_str()) } else { None };
-        let Some(keys) = path.iter().map(key).collect::<Option<Vec<&str>>>() else {
+        let Some(keys) = path.iter().map(Step::key).collect::<Option<Vec<&str>>>() else {
             return;
         };
         let Some((last, parents)) = keys.split_last() else {

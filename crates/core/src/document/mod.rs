@@ -18,7 +18,7 @@ mod write;
 
 use std::collections::BTreeSet;
 
-use automerge::transaction::{CommitOptions, Transactable, Transaction};
+use automerge::transaction::{CommitOptions, Transaction};
 use automerge::{ActorId, Automerge, AutomergeError, Change, ChangeHash, LoadOptions, ReadDoc, TextEncoding};
 use thiserror::Error;
 
@@ -31,7 +31,6 @@ pub use view::View;
 
 use crate::limits::{CHANGE_BYTES, EDIT_OPS, OP_COUNTER};
 use crate::value::Value;
-use check::OP_BYTES;
 use place::Places;
 use view::Hidden;
 use write::Writer;
@@ -176,27 +175,27 @@ impl Document {
     /// # Errors
     /// See [`EditError`].
     ///
-    /// Cost: what the edits touch. A batch that makes containers in a keyed document, or a change of megabytes, works on a
-    /// copy of the document.
+    /// Cost: what the edits touch; a refused batch that had committed genesis changes, or that made a change too large for
+    /// peers, costs a rebuild of the document.
     pub fn edit(&mut self, actor: [u8; 16], scope: GenesisScope, edits: &[Edit]) -> Result<Committed, EditError> {
-        let payload = check::check(edits)?;
-        let needed = genesis::needed(&self.inner, scope, edits);
-        if needed.is_empty() {
-            match run(&mut self.inner, actor, edits, Hidden::new(), payload, false)? {
-                Outcome::Committed(change) => return Ok(Committed { changes: change.into_iter().collect() }),
-                Outcome::NeedsCopy => {}
-            }
+        check::check(edits)?;
+        let before = self.inner.get_heads();
+        let result = self.commit(actor, scope, edits);
+        if result.is_err() && self.inner.get_heads() != before {
+            self.inner = settle(self.inner.fork_at(&before)?);
         }
-        let mut copy = self.inner.clone();
+        result
+    }
+
+    /// Edits without a way back once something is committed.
+    fn commit(&mut self, actor: [u8; 16], scope: GenesisScope, edits: &[Edit]) -> Result<Committed, EditError> {
+        let needed = genesis::needed(&self.inner, scope, edits);
         let unborn: Hidden = needed.iter().map(|needed| needed.object.clone()).collect();
         let mut changes: Vec<NewChange> = needed.iter().map(|needed| new_change(&needed.change, true)).collect();
         if !needed.is_empty() {
-            copy.apply_changes(needed.into_iter().map(|needed| needed.change).collect::<Vec<_>>())?;
+            self.inner.apply_changes(needed.into_iter().map(|needed| needed.change).collect::<Vec<_>>())?;
         }
-        if let Outcome::Committed(change) = run(&mut copy, actor, edits, unborn, payload, true)? {
-            changes.extend(change);
-        }
-        self.inner = copy;
+        changes.extend(run(&mut self.inner, actor, edits, unborn)?);
         Ok(Committed { changes })
     }
 
@@ -283,39 +282,19 @@ impl Document {
     }
 }
 
-/// What came of running a batch.
-enum Outcome {
-    /// It is committed, if it changed anything.
-    Committed(Option<NewChange>),
-    /// It was rolled back: its change may be larger than allowed, which is only known after the commit.
-    NeedsCopy,
-}
-
-/// Runs a batch in one transaction. After an error or `NeedsCopy` the document is as it was, unless `is_copy`.
-fn run(
-    doc: &mut Automerge,
-    actor: [u8; 16],
-    edits: &[Edit],
-    unborn: Hidden,
-    payload: usize,
-    is_copy: bool,
-) -> Result<Outcome, EditError> {
+/// Runs a batch in one transaction; gives its change, if it changed anything. When an edit is refused the document is as it
+/// was; when the change turns out too large it is not.
+fn run(doc: &mut Automerge, actor: [u8; 16], edits: &[Edit], unborn: Hidden) -> Result<Option<NewChange>, EditError> {
     let actor = ActorId::from(actor);
     doc.set_actor(actor.clone());
     let mut tx = doc.transaction();
-    let written = write_all(&mut tx, edits, unborn);
-    let ops = tx.pending_ops();
-    if let Err(error) = written {
+    if let Err(error) = write_all(&mut tx, edits, unborn) {
         tx.rollback();
         return Err(error);
     }
-    if payload + ops * OP_BYTES > CHANGE_BYTES && !is_copy {
-        tx.rollback();
-        return Ok(Outcome::NeedsCopy);
-    }
     let (hash, _) = tx.commit_with(CommitOptions::default().with_time(0));
     let Some(hash) = hash else {
-        return Ok(Outcome::Committed(None));
+        return Ok(None);
     };
     let change = doc.get_change_by_hash(&hash).expect("a change that was just committed is there");
     assert_eq!(*change.actor_id(), actor, "Automerge committed under another actor");
@@ -327,7 +306,7 @@ fn run(
     if change.max_op() >= OP_COUNTER {
         return Err(EditError::Full { limit: OP_COUNTER });
     }
-    Ok(Outcome::Committed(Some(new_change(&change, false))))
+    Ok(Some(new_change(&change, false)))
 }
 
 fn write_all(tx: &mut Transaction<'_>, edits: &[Edit], unborn: Hidden) -> Result<(), EditError> {
@@ -354,7 +333,9 @@ fn apply(doc: &mut Automerge, changes: Vec<Change>) -> Result<Applied, ApplyErro
     let applied = Applied { new: new.len() };
     if applied.new > 0 {
         doc.apply_changes(new).map_err(|error| match error {
-            AutomergeError::DuplicateSeqNumber(seq, actor) => ApplyError::Equivocation { actor: actor.to_hex_string(), seq },
+            AutomergeError::DuplicateSeqNumber(seq, actor) => {
+                ApplyError::Equivocation { actor: actor.to_hex_string(), seq }
+            }
             other => ApplyError::Internal(other.to_string()),
         })?;
         let missing = doc.get_missing_deps(&[]);

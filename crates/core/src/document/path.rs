@@ -14,6 +14,16 @@ pub enum Step {
 /// A place in a document, from the root; empty for the root itself.
 pub type Path = Vec<Step>;
 
+impl Step {
+    /// The key, if it is one.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Step::Key(key) => Some(key),
+            Step::Index(_) => None,
+        }
+    }
+}
+
 impl From<&str> for Step {
     fn from(key: &str) -> Self {
         Step::Key(key.to_owned())
@@ -76,6 +86,8 @@ fn is_plain(key: &str) -> bool {
 
 /// Keys longer than this are cut in messages, so that a message stays readable.
 const SHOWN_KEY_BYTES: usize = 64;
+/// How much of such a key is shown.
+const SHOWN_KEY_CHARS: usize = 48;
 
 struct Shortened<'a>(&'a str);
 
@@ -83,7 +95,7 @@ impl fmt::Debug for Shortened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() <= SHOWN_KEY_BYTES {
             true => write!(f, "{:?}", self.0),
-            false => write!(f, "{:?}…", &self.0[..self.0.floor_char_boundary(SHOWN_KEY_BYTES)]),
+            false => write!(f, "{:?}…", self.0.chars().take(SHOWN_KEY_CHARS).collect::<String>()),
         }
     }
 }
