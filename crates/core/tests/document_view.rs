@@ -5,9 +5,11 @@ mod generate;
 
 use std::collections::BTreeMap;
 
+use automerge::transaction::Transactable;
 use automerge::{Automerge, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
 use devices::{KEYED, actions, merge, play};
 use farshore_core::document::{Document, GenesisScope, Path, Step};
+use farshore_core::limits::VALUE_DEPTH;
 use farshore_core::value::Value;
 use proptest::prelude::*;
 
@@ -45,6 +47,27 @@ fn read(doc: &Automerge, id: &ObjId, kind: ObjType, path: &Path, conflicts: &mut
             Value::Map(entries.collect::<BTreeMap<_, _>>())
         }
     }
+}
+
+#[test]
+fn what_a_peer_nests_too_deep_reads_as_null() {
+    let mut plain = Automerge::new();
+    let mut tx = plain.transaction();
+    let mut inner = ROOT;
+    for _ in 0..300 {
+        inner = tx.put_object(&inner, "k", ObjType::Map).unwrap();
+    }
+    tx.commit();
+    let mut doc = Document::empty();
+    doc.apply(plain.get_changes(&[])).unwrap();
+    let view = doc.view().value;
+    assert_eq!(Value::decode(&view.encode()).unwrap(), view);
+    let (mut levels, mut at) = (0, &view);
+    while let Some(inner) = at.get("k") {
+        (levels, at) = (levels + 1, inner);
+    }
+    assert_eq!((levels, at), (VALUE_DEPTH, &Value::Null));
+    assert_eq!(doc.conflicts(), []);
 }
 
 proptest! {
