@@ -53,6 +53,9 @@ pub const EDIT_DEPTH: usize = 64;
 pub const FIELD_KEY_BYTES: usize = 1024;
 /// Operations in one local change; a pasted text is one operation a character (`security.md` section 5).
 pub const EDIT_OPS: usize = 1_000_000;
+/// Largest magnitude of a counter that is written and of one increment: what a JSON number holds exactly. Automerge adds them
+/// up unchecked; from here it takes 1,024 to overflow.
+pub const COUNTER_STEP: i64 = (1 << 53) - 1;
 /// Largest operation counter in a document (`security.md` section 5). Reached after 2^31 keystrokes in one document.
 pub const OP_COUNTER: u64 = 1 << 31;
 /// Insertions plus deletions up to which a difference of two texts or lists is minimal. The search takes this many steps

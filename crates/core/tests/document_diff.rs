@@ -9,6 +9,7 @@ use devices::{KEYED, actor, copy, merge};
 use farshore_core::document::diff::diff;
 use farshore_core::document::path::keys;
 use farshore_core::document::{Document, Edit, GenesisScope};
+use farshore_core::limits::COUNTER_STEP;
 use farshore_core::value::Value;
 use proptest::prelude::*;
 
@@ -148,9 +149,10 @@ fn long_and_different_texts_and_lists_are_still_brought_over() {
 #[test]
 fn a_counter_out_of_reach_is_overwritten() {
     let value = |n| Value::from([("n", Value::Counter(n))]);
-    let mut doc = document(value(i64::MIN));
-    doc.edit(actor(1), GenesisScope::Ordinary, &[Edit::Replace { value: value(i64::MAX) }]).unwrap();
-    assert_eq!(doc.view().value, value(i64::MAX));
+    let mut doc = document(value(-COUNTER_STEP));
+    doc.edit(actor(1), GenesisScope::Ordinary, &[Edit::Replace { value: value(COUNTER_STEP) }]).unwrap();
+    assert_eq!(doc.view().value, value(COUNTER_STEP));
+    assert_eq!(diff(&value(i64::MIN), &value(i64::MAX)), [Edit::put(keys(["n"]), Value::Counter(i64::MAX))]);
     assert_eq!(
         diff(&value(1), &Value::from(BTreeMap::from([("n".to_owned(), Value::Int(4))]))),
         [Edit::Increment { path: keys(["n"]), by: 3 }]

@@ -7,7 +7,7 @@ use automerge::Change;
 use devices::{KEYED, actor, copy};
 use farshore_core::document::path::keys;
 use farshore_core::document::{Document, Edit, EditError, Expand, GenesisScope, MarkedRange, Path};
-use farshore_core::limits::{EDIT_DEPTH, FIELD_KEY_BYTES, VALUE_BYTES};
+use farshore_core::limits::{COUNTER_STEP, EDIT_DEPTH, FIELD_KEY_BYTES, VALUE_BYTES};
 use farshore_core::value::Value;
 
 const ORDINARY: GenesisScope = GenesisScope::Ordinary;
@@ -147,6 +147,15 @@ fn what_automerge_takes_for_the_same_is_still_written() {
 }
 
 #[test]
+fn a_counter_never_leaves_64_bits() {
+    let mut doc = todo();
+    let more = Edit::Increment { path: keys(["count"]), by: COUNTER_STEP };
+    run(&mut doc, &vec![more.clone(); 1024]).unwrap();
+    let error = run(&mut doc, &[more]).unwrap_err().to_string();
+    assert!(error.starts_with("the counter at count is 9223372036854774785; adding"), "{error}");
+}
+
+#[test]
 fn marks_follow_their_text() {
     let mut doc = todo();
     let mark = |start, end, name: &str, value: &str, expand| Edit::Mark {
@@ -206,7 +215,14 @@ fn refusals_name_the_place_the_cause_and_the_remedy() {
         refusal(Edit::Increment { path: keys(["title"]), by: 1 }),
         "title is a string; this edit takes a counter"
     );
-    assert!(refusal(Edit::Increment { path: keys(["count"]), by: i64::MAX }).starts_with("the counter at count is 1"));
+    assert_eq!(
+        refusal(Edit::Increment { path: keys(["count"]), by: COUNTER_STEP + 1 }),
+        "9007199254740992 is too much for the counter at count; write or add at most 9007199254740991 either way"
+    );
+    let list = Value::List(vec![Value::Counter(i64::MIN)]);
+    assert!(
+        refusal(Edit::put(keys(["c"]), list)).starts_with("-9223372036854775808 is too much for the counter at c[0]")
+    );
     assert!(refusal(Edit::put(Path::new(), 1)).starts_with("the document itself cannot be put"));
     assert!(refusal(Edit::Delete { path: Path::new() }).starts_with("the document itself cannot be deleted"));
     assert!(refusal(Edit::Replace { value: Value::Int(1) }).starts_with("the document is an integer"));

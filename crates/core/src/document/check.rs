@@ -2,7 +2,7 @@
 
 use super::edit::{Edit, EditError};
 use super::path::{Path, Step};
-use crate::limits::{EDIT_DEPTH, FIELD_KEY_BYTES, NAME_BYTES, VALUE_BYTES};
+use crate::limits::{COUNTER_STEP, EDIT_DEPTH, FIELD_KEY_BYTES, NAME_BYTES, VALUE_BYTES};
 use crate::value::Value;
 
 /// Checks depths, sizes and keys.
@@ -27,7 +27,8 @@ pub(crate) fn check(edits: &[Edit]) -> Result<(), EditError> {
                 }
             }
             Edit::Unmark { path, name, .. } => check_mark(path, name)?,
-            Edit::Increment { .. } | Edit::Delete { .. } => {}
+            Edit::Increment { path, by } => check_counter(*by, &Trail::Path(path))?,
+            Edit::Delete { .. } => {}
         }
     }
     Ok(())
@@ -67,12 +68,20 @@ fn check_size(bytes: usize, at: &Trail<'_>) -> Result<(), EditError> {
     }
 }
 
+fn check_counter(by: i64, at: &Trail<'_>) -> Result<(), EditError> {
+    match by.unsigned_abs() <= COUNTER_STEP.unsigned_abs() {
+        true => Ok(()),
+        false => Err(EditError::CounterStep { path: at.path(), by, limit: COUNTER_STEP }),
+    }
+}
+
 /// `depth` counts the steps to the value. Never recurses below the limit, however deep the value is.
 fn check_value(value: &Value, at: &Trail<'_>, depth: usize) -> Result<(), EditError> {
     let too_deep = || EditError::TooDeep { path: at.path(), limit: EDIT_DEPTH };
     match value {
         Value::Str(text) | Value::Text(text) => check_size(text.len(), at),
         Value::Bytes(bytes) => check_size(bytes.len(), at),
+        Value::Counter(value) => check_counter(*value, at),
         Value::List(_) | Value::Map(_) if depth >= EDIT_DEPTH => Err(too_deep()),
         Value::List(list) => {
             let check = |(index, value)| check_value(value, &Trail::Index(at, index), depth + 1);

@@ -8,14 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 use super::edit::Edit;
 use super::path::{Path, Step};
 use super::sequence::hunks;
-use crate::limits::DIFF_EDITS;
+use crate::limits::{COUNTER_STEP, DIFF_EDITS};
 use crate::value::Value;
 
 /// The edits that bring a document whose view is `old` to `new`; both are maps.
 ///
 /// Typed apps hand in plain data, so what plain data cannot say is kept as it is in `old`:
 /// - a text stays a text when a string comes, and is edited by splices;
-/// - a counter stays a counter when an integer comes, and is incremented by the difference;
+/// - a counter stays a counter when an integer comes, and is incremented by the difference (beyond [`COUNTER_STEP`] it is
+///   written anew);
 /// - a timestamp stays a timestamp when an integer comes;
 /// - bytes stay bytes when their base64 comes;
 /// - a number stays as it is when an equal number of another kind comes.
@@ -75,9 +76,13 @@ impl Differ {
             (Value::Text(_), Value::Text(to) | Value::Str(to)) => {
                 self.edits.push(Edit::UpdateText { path: self.path.clone(), to: to.clone() });
             }
-            (Value::Counter(old), new) => match counter(new).map(|new| (new, new.checked_sub(*old))) {
-                Some((_, Some(by))) => self.edits.push(Edit::Increment { path: self.path.clone(), by }),
-                Some((new, None)) => self.put(Value::Counter(new)),
+            (Value::Counter(old), new) => match counter(new) {
+                Some(new) => {
+                    match new.checked_sub(*old).filter(|by| by.unsigned_abs() <= COUNTER_STEP.unsigned_abs()) {
+                        Some(by) => self.edits.push(Edit::Increment { path: self.path.clone(), by }),
+                        None => self.put(Value::Counter(new)),
+                    }
+                }
                 None => self.put(new.clone()),
             },
             (Value::Timestamp(_), new) => self.put(integer(new).map_or_else(|| new.clone(), Value::Timestamp)),

@@ -211,6 +211,16 @@ pub enum EditError {
         /// The limit.
         limit: usize,
     },
+    /// A counter is written, or added to, with a number that peers do not take.
+    #[error("{by} is too much for the counter at {}; write or add at most {limit} either way", Shown(.path))]
+    CounterStep {
+        /// The counter.
+        path: Path,
+        /// What was to be written or added.
+        by: i64,
+        /// The limit.
+        limit: i64,
+    },
     /// A counter would leave the range of 64 bits.
     #[error("the counter at {} is {value}; adding {by} leaves the range of 64 bits", Shown(.path))]
     CounterRange {

@@ -247,6 +247,11 @@ impl Document {
         self.inner.save()
     }
 
+    /// The Automerge document, for reading: the validator builds its index of ancestors from it.
+    pub fn as_automerge(&self) -> &Automerge {
+        &self.inner
+    }
+
     /// How much it holds.
     pub fn size(&self) -> Size {
         let stats = self.inner.stats();
