@@ -113,3 +113,25 @@ pub const OPEN_ENTRIES: usize = 64;
 pub const ROSTER_ROUNDS: u8 = 16;
 /// Roster bytes sent in one round of the exchange; what does not fit goes in the next.
 pub const ROSTER_ROUND_BYTES: usize = 512 << 10;
+
+// Documents and values.
+
+/// Levels of maps and lists in a view or an encoded value, the root included: deep enough for any document that our own
+/// [`EDIT_DEPTH`] allows, shallow enough that reading recursively is safe on any thread's stack. What a peer nests deeper
+/// reads as null.
+pub const VALUE_DEPTH: usize = 100;
+/// Levels of maps and lists that a local edit may make, the root included. Below [`VALUE_DEPTH`], so that what is written
+/// can be read.
+pub const EDIT_DEPTH: usize = 64;
+/// A key of a map in a document, in bytes of UTF-8.
+pub const FIELD_KEY_BYTES: usize = 1024;
+/// Operations in one local change; a pasted text is one operation a character (`security.md` section 5).
+pub const EDIT_OPS: usize = 1_000_000;
+/// Largest magnitude of a counter that is written and of one increment: what a JSON number holds exactly. Automerge adds them
+/// up unchecked; from here it takes 1,024 to overflow.
+pub const COUNTER_STEP: i64 = (1 << 53) - 1;
+/// Largest operation counter in a document (`security.md` section 5). Reached after 2^31 keystrokes in one document.
+pub const OP_COUNTER: u64 = 1 << 31;
+/// Insertions plus deletions up to which a difference of two texts or lists is minimal. The search takes this many steps
+/// for each element, and the square of it in memory (4 MiB); beyond it the changed middle is replaced as a whole.
+pub const DIFF_EDITS: usize = 1024;
