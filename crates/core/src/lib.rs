@@ -6,5 +6,8 @@
 
 pub mod batch;
 pub mod bytes;
+pub mod entropy;
 pub mod id;
+pub mod keys;
 pub mod limits;
+pub mod role;

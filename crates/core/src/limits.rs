@@ -39,3 +39,40 @@ pub const BULK_FRAME_BYTES: usize = 64 << 10;
 
 /// How far ahead of the local clock a remote hybrid time may pull ours, in milliseconds: 24 hours.
 pub const CLOCK_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
+
+// Roster, catalogue and tickets.
+
+/// Largest device certificate, in bytes: its fixed fields and a name of [`NAME_BYTES`].
+pub const CERTIFICATE_BYTES: usize = 1 + 32 * 3 + 4 + NAME_BYTES + 64 * 2;
+/// Wraps in one key epoch: what fits into [`ROSTER_OP_BYTES`]. Further devices get the key by key shares.
+pub const EPOCH_WRAPS: usize = 512;
+/// Parent epochs of one key epoch: more concurrent epochs than roster heads cannot be seen at once.
+pub const EPOCH_PARENTS: usize = ROSTER_HEADS;
+/// Journals that one removal, revocation or demotion names: what fits into [`ROSTER_OP_BYTES`] at 104 bytes each.
+pub const RETAINED_JOURNALS: usize = 512;
+/// Devices that one user may ever add to a space, so that a single member cannot fill the roster with them.
+pub const USER_DEVICES: usize = 64;
+/// Operations of one device that is not an admin's: key shares and epochs for decades, an eighth of [`ROSTER_OPS`].
+pub const ROSTER_OPS_NON_ADMIN: u64 = 8_192;
+/// Evaluated roster states kept in memory. Entries cite few different heads at a time; each state holds every member once.
+pub const ROSTER_STATES: usize = 16;
+/// Body of a reserved roster operation, in bytes: what is left of [`ROSTER_OP_BYTES`] under the largest header.
+pub const ROSTER_BODY_BYTES: usize = ROSTER_OP_BYTES - 1024;
+
+/// Steps in a collection's schema: containers that keyed documents share. A hundred is a large record.
+pub const SCHEMA_STEPS: usize = 256;
+/// Keys in the path of a schema step.
+pub const SCHEMA_DEPTH: usize = 16;
+/// One key in the path of a schema step, in bytes of UTF-8.
+pub const SCHEMA_KEY_BYTES: usize = 256;
+/// An encoded collection definition, in bytes: fits a roster operation with room to spare.
+pub const DEFINITION_BYTES: usize = 48 << 10;
+
+/// A transport peer id in a ticket, in bytes: libp2p's are 38.
+pub const PEER_ID_BYTES: usize = 64;
+/// Addresses in a ticket: more would not fit a QR code that a phone reads.
+pub const TICKET_ADDRESSES: usize = 16;
+/// One address in a ticket, in bytes of its text.
+pub const TICKET_ADDRESS_BYTES: usize = 256;
+/// A pasted ticket, in characters, white space included; the longest possible one is under 8,000 without it.
+pub const TICKET_TEXT_BYTES: usize = 16 << 10;
