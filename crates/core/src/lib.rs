@@ -6,8 +6,10 @@
 
 pub mod batch;
 pub mod bytes;
+pub mod catalogue;
 pub mod entropy;
 pub mod id;
 pub mod keys;
 pub mod limits;
 pub mod role;
+pub mod seal;
