@@ -177,7 +177,9 @@ fn fits(step: &SchemaStep, before: &[SchemaStep]) -> Result<(), DecodeError> {
     for key in &step.path {
         over_limit(key.len(), SCHEMA_KEY_BYTES, "schema key")?;
     }
-    let Some((last, parent)) = step.path.split_last() else { return Err(DecodeError::Invalid { field: "schema path" }) };
+    let Some((last, parent)) = step.path.split_last() else {
+        return Err(DecodeError::Invalid { field: "schema path" });
+    };
     let is_map = |path: &[String]| before.iter().any(|s| s.kind == ContainerKind::Map && s.path == path);
     let taken = before.iter().any(|s| s.path == step.path);
     if last.is_empty() || taken || !(parent.is_empty() || is_map(parent)) {

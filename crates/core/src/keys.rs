@@ -355,7 +355,10 @@ mod tests {
         let again = DeviceKeys::from_secret_bytes(&device_bytes).unwrap();
         assert_eq!((again.id(), again.kem_public()), (device.id(), device.kem_public()));
         let printed = format!("{user:?} {device:?}");
-        assert!(!printed.contains(&hex(&user_bytes[1..5])) && !printed.contains(&hex(&device_bytes[1..5])), "{printed}");
+        assert!(
+            !printed.contains(&hex(&user_bytes[1..5])) && !printed.contains(&hex(&device_bytes[1..5])),
+            "{printed}"
+        );
         assert!(UserKey::from_secret_bytes(&device_bytes).is_err());
         assert!(DeviceKeys::from_secret_bytes(&user_bytes).is_err());
         let mut newer = device_bytes.clone();

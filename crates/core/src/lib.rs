@@ -12,4 +12,6 @@ pub mod id;
 pub mod keys;
 pub mod limits;
 pub mod role;
+pub mod roster;
 pub mod seal;
+pub mod ticket;

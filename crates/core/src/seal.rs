@@ -348,10 +348,7 @@ mod tests {
             &mut rng,
         )
         .unwrap();
-        assert_eq!(
-            hex(&encapsulated.to_bytes()),
-            "1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a"
-        );
+        assert_eq!(hex(&encapsulated.to_bytes()), "1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a");
         assert_eq!(
             hex(&sealed),
             "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28"
