@@ -29,6 +29,7 @@ pub use genesis::GenesisScope;
 pub use path::{Path, Step};
 pub use view::View;
 
+use crate::change::{AncestorIndex, RebuildError};
 use crate::limits::{CHANGE_BYTES, EDIT_OPS, OP_COUNTER};
 use crate::value::Value;
 use place::Places;
@@ -239,6 +240,14 @@ impl Document {
     /// The changes that `heads` do not build on, in causal order. Heads that are not here count for nothing.
     pub fn changes_since(&self, heads: &[ChangeHash]) -> Vec<Change> {
         self.inner.get_changes(heads)
+    }
+
+    /// What changes of others may refer to: the index of everything that this document holds.
+    ///
+    /// # Errors
+    /// The document holds a change that the validator refuses. Cost: linear in its history.
+    pub fn ancestors(&self) -> Result<AncestorIndex, RebuildError> {
+        AncestorIndex::from_document(&self.inner)
     }
 
     /// The whole history in Automerge's compact form, for our own store. Documents with equal heads may give different
