@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use farshore_core::batch::{Batch, Boot, ContentOp, Load, Loaded, StoreOp, ViewOp};
 use farshore_core::job::JobResult;
-use farshore_store::{Reader, Store, StoreError};
+use farshore_store::{OpenError, Reader, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -43,7 +43,15 @@ pub(crate) struct DiskFailure {
 
 impl From<StoreError> for DiskFailure {
     fn from(error: StoreError) -> Self {
-        DiskFailure { message: error.to_string(), retryable: error.is_retryable() }
+        let retryable = matches!(error, StoreError::Full | StoreError::Io(_) | StoreError::Stopped);
+        DiskFailure { message: error.to_string(), retryable }
+    }
+}
+
+impl From<OpenError> for DiskFailure {
+    fn from(error: OpenError) -> Self {
+        let retryable = matches!(error, OpenError::InUse { .. } | OpenError::Full(_) | OpenError::Io { .. });
+        DiskFailure { message: error.to_string(), retryable }
     }
 }
 
@@ -66,7 +74,7 @@ impl ReaderSlot {
 }
 
 /// How to open the store again; called on the disk's thread.
-pub(crate) type Reopen = Box<dyn FnMut() -> Result<Store, StoreError> + Send>;
+pub(crate) type Reopen = Box<dyn FnMut() -> Result<Store, OpenError> + Send>;
 
 /// What the thread does, in this order.
 enum Task {
@@ -189,8 +197,8 @@ impl Owner {
         }
         let span = tracing::debug_span!("commit", batches = group.len(), bytes);
         let _entered = span.enter();
-        let applied = match &mut self.store {
-            Some(store) => store.apply(group).map_err(DiskFailure::from),
+        let applied = match &self.store {
+            Some(store) => store.apply(group).and_then(|()| accept(store)).map_err(DiskFailure::from),
             None => Err(closed()),
         };
         match applied {
@@ -228,7 +236,7 @@ impl Owner {
         self.over = life.saturating_sub(1);
         self.reader.set(None);
         self.store = None;
-        let opened = (self.reopen)().and_then(|store| {
+        let opened = (self.reopen)().map_err(DiskFailure::from).and_then(|store| {
             let boot = store.boot()?;
             Ok((store, boot))
         });
@@ -239,13 +247,18 @@ impl Owner {
                 self.store = Some(store);
                 self.answer(Answer::Opened { life, boot: Box::new(boot), copied });
             }
-            Err(error) => self.fail(life, error.into()),
+            Err(failure) => self.fail(life, failure),
         }
     }
 
     fn answer(&self, answer: Answer) {
         let _ = self.answers.send(answer); // Without a driver nobody waits, and the queue ends next.
     }
+}
+
+/// The first batch of a replica that was told of a copy holds the new incarnation: from then on this file is the store.
+fn accept(store: &Store) -> Result<(), StoreError> {
+    if store.identity().copied { store.accept_identity() } else { Ok(()) }
 }
 
 fn closed() -> DiskFailure {

@@ -53,6 +53,8 @@ pub(crate) enum Control {
     Suspend(oneshot::Sender<()>),
     /// Opens the network again.
     Resume,
+    /// Somebody began to watch the status.
+    Refresh,
     /// Ends everything in order.
     Shutdown(oneshot::Sender<()>),
 }
@@ -69,7 +71,7 @@ enum Waiter {
 enum Engine {
     Up(Box<Replica>),
     /// The store failed; it is tried again at this time, and then waited for.
-    Down { failure: DiskFailure, retry: Option<Instant>, wait: Duration },
+    Down { failure: DiskFailure, retry: Option<Instant> },
 }
 
 /// What the driver needs from those who start it.
@@ -109,6 +111,8 @@ pub(crate) struct Driver {
     /// Whether the watched status is older than something that happened.
     stale: bool,
     renewed_ms: u64,
+    /// How long to wait after the next failure of the disk. Only a batch that became durable shows that it works again.
+    disk_wait: Duration,
 }
 
 /// What woke the driver.
@@ -141,6 +145,7 @@ impl Driver {
             last_status: None,
             stale: true,
             renewed_ms: 0,
+            disk_wait: DISK_BACK_OFF_FIRST,
         }
     }
 
@@ -158,6 +163,7 @@ impl Driver {
                 Woken::Ask(None) | Woken::Control(None) => break None,
                 Woken::Time => self.time(),
             }
+            self.lost_links();
             self.renew_status();
         };
         self.shut_down().await;
@@ -213,6 +219,7 @@ impl Driver {
         match answer {
             Answer::Stored { life, batch } if life == self.life => {
                 self.flight.stored(batch);
+                self.disk_wait = DISK_BACK_OFF_FIRST;
                 self.handle(Input::Stored { batch });
             }
             Answer::Loaded { life, id, loaded } if life == self.life => {
@@ -232,8 +239,11 @@ impl Driver {
 
     fn net_event(&mut self, event: NetEvent) {
         self.stale = true;
-        if let Some(input) = self.network.translate(event) {
-            self.handle(input);
+        match (self.network.translate(event), &self.engine) {
+            // A link that no replica hears of would stay for nothing.
+            (Some(Input::LinkUp { link, .. }), Engine::Down { .. }) => self.network.close(link, "the device's store failed"),
+            (Some(input), _) => self.handle(input),
+            (None, _) => {}
         }
     }
 
@@ -301,20 +311,18 @@ impl Driver {
                 self.suspend().await;
                 let _ = done.send(()); // Whoever asked may have stopped waiting.
             }
+            Control::Refresh => self.renewed_ms = 0,
             Control::Shutdown(_) => {} // `run` has taken it out.
         }
     }
 
     fn time(&mut self) {
         let now = Instant::now();
-        if let Engine::Down { retry: Some(at), wait, .. } = &mut self.engine {
-            if *at <= now {
-                let _ = wait;
-                self.try_disk();
-            }
-            return;
+        match &self.engine {
+            Engine::Up(_) => self.handle(Input::Wake),
+            Engine::Down { retry: Some(at), .. } if *at <= now => self.try_disk(),
+            Engine::Down { .. } => {}
         }
-        self.handle(Input::Wake);
     }
 
     fn wants_status(&self) -> bool {
@@ -334,14 +342,12 @@ impl Driver {
     /// The store failed: the replica's life is over, and with it every link and every request under way.
     fn fail(&mut self, failure: DiskFailure) {
         tracing::warn!(life = self.life, cause = %failure.message, "the replica is dropped; links close");
-        let wait = match &self.engine {
-            Engine::Up(_) => DISK_BACK_OFF_FIRST,
-            Engine::Down { wait, .. } => wait.saturating_mul(2).min(DISK_BACK_OFF_MOST),
-        };
+        let wait = self.disk_wait;
+        self.disk_wait = wait.saturating_mul(2).min(DISK_BACK_OFF_MOST);
         self.life += 1;
         self.flight = Flight::default();
         self.network.close_all("the device's store failed");
-        self.engine = Engine::Down { failure: failure.clone(), retry: Some(Instant::now() + wait), wait };
+        self.engine = Engine::Down { failure: failure.clone(), retry: Some(Instant::now() + wait) };
         for (_, waiter) in std::mem::take(&mut self.waiters) {
             self.reply(waiter, Err(failure.clone().into()));
         }
@@ -363,7 +369,8 @@ impl Driver {
                 self.engine = Engine::Up(Box::new(replica));
                 self.watchers.everything();
                 self.effects();
-                self.network.keep_dialing();
+                self.handle(self.network.addresses());
+                self.network.changed();
             }
             Err(error) => self.fail(DiskFailure { message: error.to_string(), retryable: false }),
         }
@@ -382,15 +389,20 @@ impl Driver {
     async fn suspend(&mut self) {
         let until = Instant::now() + SUSPEND_WAIT;
         let closed = self.network.stop(crate::status::NetworkState::Suspended);
-        self.effects_of_lost_links();
+        self.lost_links();
         self.settle(until).await;
         // The links' goodbyes are written by the network's own task; waiting for it longer would keep the app in front.
         let _ = timeout_at(until, closed).await;
     }
 
-    fn effects_of_lost_links(&mut self) {
-        for input in self.network.take_lost() {
-            self.handle(input);
+    /// Tells the replica of links that ended here. Its answer may end others, which is why this is a loop.
+    fn lost_links(&mut self) {
+        loop {
+            let lost = self.network.take_lost();
+            if lost.is_empty() {
+                return;
+            }
+            lost.into_iter().for_each(|input| self.handle(input));
         }
     }
 

@@ -1,30 +1,26 @@
 //! What can go wrong, by whose fault: the caller's, the disk's, the network's, or ours.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use farshore_core::document::EditError;
 use farshore_core::id::{DocumentId, ParseIdError};
+use farshore_core::job::WriteError;
 use farshore_core::output::RequestError;
-use farshore_store::StoreError;
+use farshore_store::{KeyError, OpenError, StoreError};
 
 use crate::disk::DiskFailure;
 use crate::typed::TypeError;
 
 /// Why a call failed. Nothing of what it asked for was done, unless the variant says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The store could not be opened or created. The message names the cause and the remedy.
-    #[error("cannot open the store {path}: {message}")]
-    Open {
-        /// The store's path.
-        path: PathBuf,
-        /// Cause and remedy.
-        message: String,
-        /// Whether the same may succeed later.
-        retryable: bool,
-    },
+    /// The store could not be opened or created.
+    #[error(transparent)]
+    Open(Arc<OpenError>),
+    /// The store's key could not be used.
+    #[error(transparent)]
+    Key(Arc<KeyError>),
     /// The store failed while the node was running. Reads may go on; writes go on as soon as the disk does.
     ///
     /// For a write, whether it became durable is unknown: read the document to find out.
@@ -46,9 +42,9 @@ pub enum Error {
     /// The engine refused the request.
     #[error(transparent)]
     Refused(#[from] RequestError),
-    /// The document's edits were refused.
+    /// The edits of a document were refused; it is as it was.
     #[error(transparent)]
-    Edit(#[from] EditError),
+    Write(#[from] WriteError),
     /// There is no such document, or it was deleted.
     #[error("there is no document {0} in the collection; it may have been deleted")]
     NoDocument(DocumentId),
@@ -119,15 +115,12 @@ impl Error {
     /// Whether the same call may succeed later without the caller changing anything.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Open { retryable, .. } | Error::Disk { retryable, .. } => *retryable,
+            Error::Disk { retryable, .. } => *retryable,
+            Error::Open(error) => matches!(**error, OpenError::InUse { .. } | OpenError::Full(_) | OpenError::Io { .. }),
             Error::Timeout { .. } | Error::Dial { .. } | Error::Thread(_) => true,
             Error::Refused(RequestError::NoKey | RequestError::Cancelled) => true,
             _ => false,
         }
-    }
-
-    pub(crate) fn open(path: &std::path::Path, error: &StoreError) -> Self {
-        Error::Open { path: path.to_owned(), message: error.to_string(), retryable: error.is_retryable() }
     }
 
     pub(crate) fn thread(cause: std::io::Error) -> Self {
@@ -136,6 +129,18 @@ impl Error {
 
     pub(crate) fn mistyped<T>(cause: TypeError) -> Self {
         Error::Type { to: std::any::type_name::<T>(), cause }
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        Error::Open(Arc::new(error))
+    }
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        Error::Key(Arc::new(error))
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) const WATCHED_DOCUMENTS: usize = 16_384;
 pub(crate) const LINK_OVERFLOW_BYTES: usize = 2 << 20;
 /// Bytes that a kept frame is counted for beside its payload.
 pub(crate) const FRAME_OVERHEAD: usize = 64;
+/// Events that wait between the network's task and the driver; each may be a frame of 64 KiB. While it is full, streams are
+/// not read and peers feel it.
+pub(crate) const NETWORK_EVENTS: usize = 256;
 /// Failed dials that the status remembers, one for each peer.
 pub(crate) const DIAL_FAILURES: usize = 64;
 /// Addresses that a ticket names: what fits a QR code beside the secret.
