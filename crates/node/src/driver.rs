@@ -86,7 +86,7 @@ pub(crate) struct Parts {
     pub(crate) answers: mpsc::UnboundedReceiver<Answer>,
     pub(crate) watchers: Arc<Watchers>,
     pub(crate) events: broadcast::Sender<Event>,
-    pub(crate) status: watch::Sender<Option<NodeStatus>>,
+    pub(crate) status: Arc<watch::Sender<Option<NodeStatus>>>,
 }
 
 /// The task's state.
@@ -106,11 +106,13 @@ pub(crate) struct Driver {
     answers: mpsc::UnboundedReceiver<Answer>,
     watchers: Arc<Watchers>,
     events: broadcast::Sender<Event>,
-    status: watch::Sender<Option<NodeStatus>>,
+    status: Arc<watch::Sender<Option<NodeStatus>>>,
     last_status: Option<Arc<Status>>,
     /// Whether the watched status is older than something that happened.
     stale: bool,
     renewed_ms: u64,
+    /// Whether a status for those who watch is under way.
+    asked_status: bool,
     /// How long to wait after the next failure of the disk. Only a batch that became durable shows that it works again.
     disk_wait: Duration,
 }
@@ -145,6 +147,7 @@ impl Driver {
             last_status: None,
             stale: true,
             renewed_ms: 0,
+            asked_status: false,
             disk_wait: DISK_BACK_OFF_FIRST,
         }
     }
@@ -258,6 +261,7 @@ impl Driver {
         }
         let id = self.next_request;
         self.next_request += 1;
+        self.asked_status |= matches!(waiter, Waiter::Watch);
         self.waiters.insert(id, waiter);
         self.handle(Input::Request { id: RequestId(id), request });
     }
@@ -272,6 +276,7 @@ impl Driver {
                 let _ = reply.send(self.node_status(result));
             }
             Waiter::Watch => {
+                self.asked_status = false;
                 if let Ok(status) = self.node_status(result) {
                     self.status.send_replace(Some(status));
                 }
@@ -326,8 +331,7 @@ impl Driver {
     }
 
     fn wants_status(&self) -> bool {
-        let asked = self.waiters.values().any(|waiter| matches!(waiter, Waiter::Watch));
-        self.stale && !asked && self.status.receiver_count() > 0
+        self.stale && !self.asked_status && self.status.receiver_count() > 0
     }
 
     fn renew_status(&mut self) {

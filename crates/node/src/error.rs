@@ -6,6 +6,7 @@ use std::time::Duration;
 use farshore_core::id::{DocumentId, ParseIdError};
 use farshore_core::job::WriteError;
 use farshore_core::output::RequestError;
+use farshore_core::value::Value;
 use farshore_store::{KeyError, OpenError, StoreError};
 
 use crate::disk::DiskFailure;
@@ -21,6 +22,12 @@ pub enum Error {
     /// The store's key could not be used.
     #[error(transparent)]
     Key(Arc<KeyError>),
+    /// The store was opened and what is in it is not a device that this build can run.
+    #[error("the store opens, but its records do not make a device: {0}")]
+    Replica(String),
+    /// A choice of the builder is out of bounds.
+    #[error("{0}")]
+    Invalid(String),
     /// The store failed while the node was running. Reads may go on; writes go on as soon as the disk does.
     ///
     /// For a write, whether it became durable is unknown: read the document to find out.
@@ -125,6 +132,13 @@ impl Error {
 
     pub(crate) fn thread(cause: std::io::Error) -> Self {
         Error::Thread(cause.to_string())
+    }
+
+    pub(crate) fn not_a_map<T>(found: &Value) -> Self {
+        Self::mistyped::<T>(TypeError::new(format!(
+            "a document is a map of fields, and this is {}; use a struct or a map",
+            found.kind()
+        )))
     }
 
     pub(crate) fn mistyped<T>(cause: TypeError) -> Self {

@@ -22,6 +22,12 @@ pub(crate) use guide::with_kinds_of;
 #[error("{0}")]
 pub struct TypeError(String);
 
+impl TypeError {
+    pub(crate) fn new(message: String) -> Self {
+        TypeError(message)
+    }
+}
+
 impl serde::ser::Error for TypeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         TypeError(message.to_string())
