@@ -11,7 +11,6 @@ use farshore_core::batch::{Batch, Boot, ContentOp, Load, Loaded, StoreOp, ViewOp
 use farshore_core::job::JobResult;
 use farshore_store::{OpenError, Reader, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::limits::{GROUP_BATCHES, GROUP_BYTES};
@@ -81,7 +80,6 @@ enum Task {
     Batch { life: u64, batch: Batch, bytes: usize },
     Load { life: u64, id: u64, load: Load },
     Open { life: u64 },
-    Flush(oneshot::Sender<()>),
 }
 
 /// The disk's thread. Dropping it lets the thread finish what was handed over, close the store, and end.
@@ -126,13 +124,6 @@ impl Disk {
         let _ = self.queue.send(Task::Open { life });
     }
 
-    /// Is answered when everything before it is done.
-    pub(crate) fn flush(&self) -> oneshot::Receiver<()> {
-        let (done, answer) = oneshot::channel();
-        let _ = self.queue.send(Task::Flush(done));
-        answer
-    }
-
     /// Finishes what was handed over, closes the store and waits for both.
     pub(crate) fn join(self) {
         drop(self.queue);
@@ -160,9 +151,6 @@ impl Owner {
                 Task::Batch { life, batch, bytes } => held = self.group(tasks, life, batch, bytes),
                 Task::Load { life, id, load } => self.load(life, id, &load),
                 Task::Open { life } => self.open(life),
-                Task::Flush(done) => {
-                    let _ = done.send(()); // Whoever asked may have stopped waiting.
-                }
             }
         }
         // The store closes before the reader's slot is emptied by its last owner: reads of a closing node may still end.

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use farshore_core::batch::{Load, Loaded};
-use farshore_core::document::{Conflict, Edit, diff};
+use farshore_core::document::diff::diff;
+use farshore_core::document::{Conflict, Edit};
 use farshore_core::id::{DeviceId, DocumentId, JournalId, Position};
 use farshore_core::input::{DocEdit, DocOp};
 use farshore_core::output::Edited;

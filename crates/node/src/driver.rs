@@ -170,6 +170,15 @@ impl Driver {
             self.renew_status();
         };
         self.shut_down().await;
+        let Driver { disk, workers, .. } = self;
+        // The threads end by themselves; waiting for them is what makes the store free for the next one to open it.
+        let ended = tokio::task::spawn_blocking(move || {
+            disk.join();
+            workers.join();
+        });
+        if tokio::time::timeout(SHUTDOWN_WAIT, ended).await.is_err() {
+            tracing::warn!("the store is still busy; it closes by itself when it is done");
+        }
         if let Some(done) = done {
             let _ = done.send(()); // Whoever asked may have stopped waiting.
         }

@@ -74,7 +74,8 @@ pub use typed::{Counter, Text, Timestamp, TypeError, from_value, to_value};
 pub use watch::{Changes, Watcher};
 
 pub use farshore_core::catalogue::{CollectionDefinition, ConflictPolicy, ContainerKind, DeletePolicy, SchemaStep};
-pub use farshore_core::document::{Candidate, Conflict, Edit, EditError, Expand, Path, Step, diff};
+pub use farshore_core::document::diff::diff;
+pub use farshore_core::document::{Candidate, Conflict, Edit, EditError, Expand, Path, Step};
 pub use farshore_core::id::{
     CollectionTag, DeviceId, DocumentId, EntryHash, Incarnation, JournalId, ParseIdError, Position, SpaceId, UserId,
 };

@@ -373,20 +373,14 @@ impl Network {
 
     /// Dials an address once, on a task of its own.
     pub(crate) fn dial(&self, address: &str, reply: oneshot::Sender<Result<(), Error>>) {
-        let refuse = |error| {
-            let _ = reply.send(Err(error)); // Whoever asked may have stopped waiting.
-        };
-        let Some(running) = &self.running else {
-            return refuse(Error::NoNetwork("open it with a network, or resume it".into()));
-        };
-        let parsed: Multiaddr = match address.parse() {
-            Ok(parsed) => parsed,
+        let (net, parsed) = match self.dialable(address) {
+            Ok(dialable) => dialable,
             Err(error) => {
-                let cause = format!("it is not a multiaddr such as /ip4/192.0.2.7/tcp/4001 ({error})");
-                return refuse(Error::Dial { address: address.to_owned(), cause });
+                let _ = reply.send(Err(error)); // Whoever asked may have stopped waiting.
+                return;
             }
         };
-        let (net, address) = (running.net.clone(), address.to_owned());
+        let address = address.to_owned();
         tokio::spawn(async move {
             let dialled = net.dial(None, vec![parsed]).await;
             if let Err(error) = &dialled {
@@ -395,6 +389,16 @@ impl Network {
             let result = dialled.map(|_| ()).map_err(|error| Error::Dial { address, cause: error.to_string() });
             let _ = reply.send(result); // Whoever asked may have stopped waiting.
         });
+    }
+
+    fn dialable(&self, address: &str) -> Result<(Net, Multiaddr), Error> {
+        let running = self.running.as_ref();
+        let running = running.ok_or_else(|| Error::NoNetwork("open it with a network, or resume it".into()))?;
+        let parsed = address.parse().map_err(|error| {
+            let cause = format!("it is not a multiaddr such as /ip4/192.0.2.7/tcp/4001 ({error})");
+            Error::Dial { address: address.to_owned(), cause }
+        })?;
+        Ok((running.net.clone(), parsed))
     }
 }
 

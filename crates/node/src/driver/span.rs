@@ -24,6 +24,7 @@ pub(super) fn of(input: &Input) -> Span {
         Input::JobDone { job, .. } => debug_span!("job_done", job),
         Input::LinkUp { link, address, dialled, .. } => debug_span!("link_up", %link, %address, dialled),
         Input::Frame { link, class, bytes } => debug_span!("frame", %link, ?class, bytes = bytes.len()),
+        Input::Addresses(addresses) => debug_span!("addresses", count = addresses.len()),
         Input::Writable { link } => debug_span!("writable", %link),
         Input::LinkDown { link } => debug_span!("link_down", %link),
         Input::Wake => debug_span!("wake"),
