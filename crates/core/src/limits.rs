@@ -111,3 +111,5 @@ pub const WRITES_IN_FLIGHT: usize = 2;
 pub const OPEN_ENTRIES: usize = 64;
 /// Rounds of roster exchange on one link; two suffice unless somebody adds operations meanwhile.
 pub const ROSTER_ROUNDS: u8 = 16;
+/// Roster bytes sent in one round of the exchange; what does not fit goes in the next.
+pub const ROSTER_ROUND_BYTES: usize = 512 << 10;

@@ -171,6 +171,17 @@ pub enum Event {
         /// The peer's device.
         device: DeviceId,
     },
+    /// A peer holds more of this device's own entries.
+    Receipted {
+        /// The space.
+        space: SpaceId,
+        /// The peer's device.
+        device: DeviceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// It holds this device's present journal up to here.
+        seq: u64,
+    },
     /// An invitation was taken up.
     Invited {
         /// The space.

@@ -166,6 +166,8 @@ pub struct Hello {
 pub struct State {
     /// The space.
     pub handle: Handle,
+    /// Whether the exchange starts anew: the other side answers with its own state.
+    pub fresh: bool,
     /// Digest of the roster.
     pub roster: [u8; 32],
     /// Digest of the frontier.
@@ -293,7 +295,7 @@ impl Frame {
                 w.u8(CREDIT).u8(class_number(*class)).u32(*bytes);
             }
             Frame::State(state) => {
-                w.u8(STATE).raw(&state.handle.0).raw(&state.roster).raw(&state.frontier).u64(state.arrival);
+                w.u8(STATE).raw(&state.handle.0).bool(state.fresh).raw(&state.roster).raw(&state.frontier).u64(state.arrival);
                 w.raw(&state.seen_store.0).u64(state.seen);
             }
             Frame::RosterHave { handle, more, positions } => {
@@ -372,6 +374,7 @@ impl Frame {
             CREDIT => Frame::Credit { class: class_of(r.u8("class")?)?, bytes: r.u32("credit")? },
             STATE => Frame::State(State {
                 handle: handle(&mut r)?,
+                fresh: r.bool("fresh")?,
                 roster: r.array("roster digest")?,
                 frontier: r.array("frontier digest")?,
                 arrival: r.u64("arrival")?,

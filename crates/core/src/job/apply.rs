@@ -9,7 +9,7 @@ use automerge::Change;
 
 use super::write::finish;
 use super::{Applied, ApplyEntry, ApplyJob, DocSource, WorkedDocument};
-use crate::change::{self, AncestorIndex, compact};
+use crate::change::{self, Admission, AncestorIndex, DecodedChange, compact};
 use crate::document::{self, derived_actor};
 use crate::id::{DocKey, JournalId, SpaceId};
 use crate::limits::CHANGE_BYTES;
@@ -83,7 +83,7 @@ fn lay_out(documents: Vec<(DocKey, DocSource)>) -> Result<Bench, String> {
         let mut open = source.open(false).map_err(|reason| format!("document {}: {reason}", key.document))?;
         let index = match open.index.take() {
             Some(index) => index,
-            None => AncestorIndex::from_document(&open.document).map_err(|e| format!("document {}: {e}", key.document))?,
+            None => open.document.ancestors().map_err(|e| format!("document {}: {e}", key.document))?,
         };
         let generation = if known { open.record.generation } else { 0 };
         bench.insert(key, Slot { open: Box::new(open), known, generation, index, plan: Vec::new() });
@@ -138,15 +138,17 @@ fn plan_item(
         ItemBody::Changes(changes) => {
             let mut previous = None;
             for packed in changes {
-                let change = unpack(&key.space, journal, item, packed, previous)?;
-                previous = Some(change.hash());
-                if slot.index.has_change(&change.hash()) {
+                let decoded = unpack(&key.space, journal, item, packed, previous)?;
+                previous = Some(decoded.hash());
+                if slot.index.admit(&decoded).map_err(|e| e.to_string())? == Admission::Known {
                     continue; // A genesis change that came in another journal too.
                 }
-                change::check(&change, &slot.index).map_err(|e| e.to_string())?;
-                slot.index.add(&change);
-                let chunk = change.into_bytes();
+                let genesis = matches!(packed, PackedChange::Genesis { .. });
+                let chunk = decoded.into_bytes();
                 let change = Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
+                if genesis && !is_genesis(key, slot, item.generation, steps, &change) {
+                    return Err("a change claims to be a genesis change and is none".into());
+                }
                 steps.push((key, Step::Change { change, chunk, place }));
             }
         }
@@ -162,23 +164,36 @@ fn unpack(
     item: &Item,
     packed: &PackedChange,
     previous: Option<automerge::ChangeHash>,
-) -> Result<change::DecodedChange, String> {
-    let refuse = |error: change::Refusal| error.to_string();
-    match packed {
+) -> Result<DecodedChange, String> {
+    let derived;
+    let (actor, bytes) = match packed {
         PackedChange::Derived(bytes) => {
             let (document, generation) = (&item.document, item.generation);
-            let actor =
+            derived =
                 derived_actor(space, &journal.collection, &journal.device, document, generation, &journal.incarnation);
-            let chunk = compact::restore(bytes, &actor, previous, CHANGE_BYTES).map_err(refuse)?;
-            change::decode(&chunk).map_err(refuse)
+            (&derived, bytes)
         }
-        PackedChange::Genesis { actor, change } => {
-            let chunk = compact::restore(change, actor, previous, CHANGE_BYTES).map_err(refuse)?;
-            let decoded = change::decode(&chunk).map_err(refuse)?;
-            document::check_genesis(item.document, item.generation, &decoded)?;
-            Ok(decoded)
-        }
-    }
+        PackedChange::Genesis { actor, change } => (actor, change),
+    };
+    let (_, chunk) = compact::restore(bytes, actor, previous, CHANGE_BYTES).map_err(|error| error.to_string())?;
+    change::decode(&chunk).map_err(|error| error.to_string())
+}
+
+/// Whether a change is the genesis change of some container of this document: only then may it have another actor than its
+/// author's. Its parents are in the document or earlier in the same plan.
+fn is_genesis(key: DocKey, slot: &Slot, generation: u32, steps: &[(DocKey, Step)], change: &Change) -> bool {
+    let planned = slot.plan.iter().chain(steps.iter().filter(|(of, _)| *of == key).map(|(_, step)| step));
+    let planned: Vec<&Change> = planned
+        .filter_map(|step| match step {
+            Step::Change { change, .. } => Some(change),
+            _ => None,
+        })
+        .collect();
+    let parent = |hash: &automerge::ChangeHash| {
+        let earlier = planned.iter().find(|change| change.hash() == *hash).map(|change| (*change).clone());
+        earlier.or_else(|| slot.open.document.change(hash))
+    };
+    document::is_genesis(key.document, generation, change, &parent)
 }
 
 fn carry_out(key: DocKey, slot: Slot, edit_wins: bool, spoiled: bool) -> Result<WorkedDocument, String> {

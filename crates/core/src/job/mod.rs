@@ -6,6 +6,8 @@ mod apply;
 mod open;
 mod write;
 
+pub(crate) use write::op_bytes as edit_bytes;
+
 use std::sync::Arc;
 
 use thiserror::Error;

@@ -113,8 +113,8 @@ impl Desk {
                 self.items.push(Item { document: id, generation, body: ItemBody::Tombstone { heads } });
                 return Ok(true);
             }
-            DocOp::Create(value) => vec![Edit::Replace { value: value.clone() }],
-            DocOp::Upsert(value) if !there => vec![Edit::Replace { value: value.clone() }],
+            DocOp::Create(value) => vec![replace(value)],
+            DocOp::Upsert(value) if !there => vec![replace(value)],
             DocOp::Upsert(value) => upsert(&open.document, value),
             DocOp::Edit(edits) => edits.clone(),
         };
@@ -135,7 +135,7 @@ impl Desk {
         for change in &made {
             slot.brought.insert(change.hash.0, self.provisional);
         }
-        pack(&mut self.items, id, generation, &made);
+        self.items.push(pack(id, generation, &made)?);
         slot.chunks.extend(made.into_iter().map(|change| change.bytes));
         Ok(true)
     }
@@ -196,9 +196,14 @@ impl Desk {
 /// What the store must do about a document that has changed.
 pub(super) fn finish(open: &mut OpenDocument, chunks: Vec<Vec<u8>>, edit_wins: bool) -> DocumentChange {
     let content = open.content_op(chunks);
-    let deleted = open.record.deleted(edit_wins);
-    open.record.conflicts = !deleted && document::has_conflicts(&open.document);
-    let view = if deleted { ViewOp::Remove } else { ViewOp::Put(document::view(&open.document).encode()) };
+    let view = if open.record.deleted(edit_wins) {
+        open.record.conflicts = false;
+        ViewOp::Remove
+    } else {
+        let view = open.document.view();
+        open.record.conflicts = view.has_conflicts;
+        ViewOp::Put(view.value.encode())
+    };
     DocumentChange { record: open.record.encode(), content, view }
 }
 
@@ -216,16 +221,15 @@ fn make_changes(
     let scope = if keyed || open.record.keyed {
         GenesisScope::Keyed { document: id, generation }
     } else {
-        GenesisScope::Random
+        GenesisScope::Ordinary
     };
     let made = open.document.edit(actor, scope, edits)?.changes;
     if let Some(index) = &mut open.index {
         for change in &made {
-            match change::decode(&change.bytes) {
-                Ok(decoded) => index.add(&decoded),
-                // Our own encoder and our own decoder disagree. Nothing has left this device yet: refuse the edit.
-                Err(error) => return Err(WriteError::Internal(format!("own change refused: {error}"))),
-            }
+            // If our own encoder and validator disagree, nothing has left this device yet: refuse the edit.
+            change::decode(&change.bytes)
+                .and_then(|decoded| index.admit(&decoded))
+                .map_err(|error| WriteError::Internal(format!("own change refused: {error}")))?;
         }
     }
     Ok(made)
@@ -233,30 +237,37 @@ fn make_changes(
 
 /// The edits that give a document's root these fields and leave the others alone.
 fn upsert(document: &document::Document, value: &Value) -> Vec<Edit> {
-    let old = document::view(document);
-    match (old.as_map(), value.as_map()) {
+    match (document.view().value.as_map(), value.as_map()) {
         (Some(old), Some(new)) => {
             let touched = old.iter().filter(|(key, _)| new.contains_key(*key));
             let touched = Value::Map(touched.map(|(key, value)| (key.clone(), value.clone())).collect());
             document::diff(&touched, value)
         }
-        _ => vec![Edit::Replace { value: value.clone() }],
+        _ => vec![replace(value)],
     }
 }
 
-/// Appends changes to the document's last item if they may share it.
-fn pack(items: &mut Vec<Item>, document: DocumentId, generation: u32, made: &[NewChange]) {
+fn replace(value: &Value) -> Edit {
+    Edit::Replace { value: value.clone() }
+}
+
+/// The item that holds one edit's changes.
+fn pack(document: DocumentId, generation: u32, made: &[NewChange]) -> Result<Item, WriteError> {
+    let internal = |error: &dyn std::fmt::Display| WriteError::Internal(format!("own change refused: {error}"));
     let mut previous = None;
     let mut packed = Vec::with_capacity(made.len());
     for change in made {
-        let bytes = compact::strip(&change.bytes, previous);
-        previous = Some(change.hash);
-        packed.push(match change.genesis {
-            Some(actor) => PackedChange::Genesis { actor, change: bytes },
-            None => PackedChange::Derived(bytes),
+        let (hash, bytes) = compact::strip(&change.bytes, previous).map_err(|error| internal(&error))?;
+        previous = Some(hash);
+        packed.push(if change.genesis {
+            let decoded = change::decode(&change.bytes).map_err(|error| internal(&error))?;
+            let actor = decoded.actor().try_into().map_err(|error| internal(&error))?;
+            PackedChange::Genesis { actor, change: bytes }
+        } else {
+            PackedChange::Derived(bytes)
         });
     }
-    items.push(Item { document, generation, body: ItemBody::Changes(packed) });
+    Ok(Item { document, generation, body: ItemBody::Changes(packed) })
 }
 
 /// About what an edit takes in an entry.
