@@ -168,9 +168,8 @@ fn unpack(
     let derived;
     let (actor, bytes) = match packed {
         PackedChange::Derived(bytes) => {
-            let (document, generation) = (&item.document, item.generation);
-            derived =
-                derived_actor(space, &journal.collection, &journal.device, document, generation, &journal.incarnation);
+            let (collection, device, incarnation) = (journal.collection, journal.device, journal.incarnation);
+            derived = derived_actor(*space, collection, device, item.document, item.generation, incarnation);
             (&derived, bytes)
         }
         PackedChange::Genesis { actor, change } => (actor, change),
@@ -193,7 +192,7 @@ fn is_genesis(key: DocKey, slot: &Slot, generation: u32, steps: &[(DocKey, Step)
         let earlier = planned.iter().find(|change| change.hash() == *hash).map(|change| (*change).clone());
         earlier.or_else(|| slot.open.document.change(hash))
     };
-    document::is_genesis(key.document, generation, change, &parent)
+    document::genesis::is_genesis(key.document, generation, change, &parent)
 }
 
 fn carry_out(key: DocKey, slot: Slot, edit_wins: bool, spoiled: bool) -> Result<WorkedDocument, String> {

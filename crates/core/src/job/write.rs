@@ -113,9 +113,8 @@ impl Desk {
                 self.items.push(Item { document: id, generation, body: ItemBody::Tombstone { heads } });
                 return Ok(true);
             }
-            DocOp::Create(value) => vec![replace(value)],
-            DocOp::Upsert(value) if !there => vec![replace(value)],
-            DocOp::Upsert(value) => upsert(&open.document, value),
+            DocOp::Create(value) => vec![Edit::Replace { value: value.clone() }],
+            DocOp::Upsert(value) => vec![Edit::Merge { value: value.clone() }],
             DocOp::Edit(edits) => edits.clone(),
         };
         if known && !there {
@@ -215,9 +214,9 @@ fn make_changes(
     edits: &[Edit],
 ) -> Result<Vec<NewChange>, WriteError> {
     let generation = open.record.generation;
-    let journal = &header.journal;
+    let journal = header.journal;
     let actor =
-        derived_actor(&header.space, &journal.collection, &journal.device, &id, generation, &journal.incarnation);
+        derived_actor(header.space, journal.collection, journal.device, id, generation, journal.incarnation);
     let scope = if keyed || open.record.keyed {
         GenesisScope::Keyed { document: id, generation }
     } else {
@@ -233,22 +232,6 @@ fn make_changes(
         }
     }
     Ok(made)
-}
-
-/// The edits that give a document's root these fields and leave the others alone.
-fn upsert(document: &document::Document, value: &Value) -> Vec<Edit> {
-    match (document.view().value.as_map(), value.as_map()) {
-        (Some(old), Some(new)) => {
-            let touched = old.iter().filter(|(key, _)| new.contains_key(*key));
-            let touched = Value::Map(touched.map(|(key, value)| (key.clone(), value.clone())).collect());
-            document::diff(&touched, value)
-        }
-        _ => vec![replace(value)],
-    }
-}
-
-fn replace(value: &Value) -> Edit {
-    Edit::Replace { value: value.clone() }
 }
 
 /// The item that holds one edit's changes.
@@ -273,8 +256,32 @@ fn pack(document: DocumentId, generation: u32, made: &[NewChange]) -> Result<Ite
 /// About what an edit takes in an entry.
 pub(crate) fn op_bytes(op: &DocOp) -> usize {
     match op {
-        DocOp::Create(value) | DocOp::Upsert(value) => value.size(),
-        DocOp::Edit(edits) => edits.iter().map(Edit::size).sum(),
+        DocOp::Create(value) | DocOp::Upsert(value) => value_bytes(value),
+        DocOp::Edit(edits) => edits.iter().map(one_edit_bytes).sum(),
         DocOp::Delete => 64,
     }
+}
+
+fn one_edit_bytes(edit: &Edit) -> usize {
+    /// An operation's columns, and a path of ordinary length.
+    const FIXED: usize = 32;
+    FIXED
+        + match edit {
+            Edit::Put { value, .. } | Edit::Insert { value, .. } | Edit::Mark { value, .. } => value_bytes(value),
+            Edit::Replace { value } | Edit::Merge { value } => value_bytes(value),
+            Edit::Splice { insert: text, .. } | Edit::UpdateText { to: text, .. } => text.len(),
+            _ => 0,
+        }
+}
+
+fn value_bytes(value: &Value) -> usize {
+    const FIXED: usize = 8;
+    FIXED
+        + match value {
+            Value::Str(text) | Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::List(items) => items.iter().map(value_bytes).sum(),
+            Value::Map(fields) => fields.iter().map(|(key, value)| key.len() + value_bytes(value)).sum(),
+            _ => 0,
+        }
 }

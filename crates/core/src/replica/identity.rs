@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
 use super::durable::Effect;
@@ -129,7 +130,7 @@ impl Identity {
     /// Source: the libp2p specification of peer ids: the identity multihash of the key's protobuf form.
     pub fn transport_peer(&self) -> Vec<u8> {
         let mut bytes = vec![0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
-        bytes.extend_from_slice(&crate::keys::public_of(&self.transport_seed));
+        bytes.extend_from_slice(SigningKey::from_bytes(&self.transport_seed).verifying_key().as_bytes());
         bytes
     }
 }

@@ -187,9 +187,9 @@ impl Replica {
         let others = known.peers.iter().filter(|(id, peer)| **id != device && !peer.peer_id.is_empty());
         let mut peers: Vec<PeerHint> = others.map(|(id, peer)| peer.hint(*id)).chain([own]).collect();
         peers.sort();
+        peers.iter_mut().for_each(|hint| hint.addresses.truncate(PEER_ADDRESSES));
         let mut w = Writer::new();
-        let fits = peers.iter_mut().take_while(|hint| {
-            hint.addresses.truncate(PEER_ADDRESSES);
+        let fits = peers.iter().take_while(|hint| {
             hint.encode(&mut w);
             w.len() < crate::limits::CTL_FRAME_BYTES - 1024
         });
