@@ -74,9 +74,25 @@ impl<T> Collection<T> {
         DocKey { space: self.space.id(), collection: self.tag, document }
     }
 
-    /// The id of the document with this key. Every device derives the same.
-    pub fn id_of(&self, key: &str) -> DocumentId {
-        DocumentId::of_key(&self.space.id(), &self.tag, key)
+    /// The id of the document with this key: the same on every device.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the key is empty or too long, or the space's key is not here yet.
+    pub async fn id_of(&self, key: &str) -> Result<DocumentId, Error> {
+        let ids = self.ids_of(vec![key.to_owned()]).await?;
+        ids.first().copied().ok_or_else(|| Error::Internal("the engine gave no id for a key".into()))
+    }
+
+    /// The ids of the documents with these keys, in the same order.
+    ///
+    /// # Errors
+    /// As for [`Collection::id_of`].
+    pub async fn ids_of(&self, keys: Vec<String>) -> Result<Vec<DocumentId>, Error> {
+        let request = Request::DocumentIds { space: self.space.id(), collection: self.tag, keys };
+        match self.node().ask(request).await? {
+            Reply::DocumentIds(ids) => Ok(ids),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// A handle to a document, whether it is there or not.
@@ -180,25 +196,46 @@ impl<T> Collection<T> {
     }
 
     /// Writes many documents: whole requests, several under way at a time, so that signing and the disk overlap.
-    async fn write_many(&self, edits: impl Iterator<Item = Result<DocEdit, Error>>) -> Result<Vec<DocumentId>, Error> {
-        let requests = stream::iter(Chunks(edits)).map(|chunk| async move {
-            let results = self.apply(chunk?).await?;
+    async fn write_many(&self, writes: impl Iterator<Item = Result<Write, Error>>) -> Result<Vec<DocumentId>, Error> {
+        let requests = stream::iter(Chunks(writes)).map(|chunk| async move {
+            let results = self.apply(self.edits(chunk?).await?).await?;
             results.into_iter().map(|result| Ok(result?.document)).collect::<Result<Vec<_>, Error>>()
         });
         requests.buffered(IMPORT_REQUESTS).try_concat().await
     }
+
+    /// The edits of writes: those by key need their ids first.
+    async fn edits(&self, writes: Vec<Write>) -> Result<Vec<DocEdit>, Error> {
+        let keys: Vec<String> = writes.iter().filter_map(|write| write.key.clone()).collect();
+        let mut ids = if keys.is_empty() { Vec::new() } else { self.ids_of(keys).await? }.into_iter();
+        let edit = |write: Write| match write.key {
+            None => Ok(DocEdit { document: DocumentId(os::random()?), keyed: false, op: DocOp::Create(write.content) }),
+            Some(_) => {
+                let missing = || Error::Internal("the engine gave fewer ids than keys".into());
+                let document = ids.next().ok_or_else(missing)?;
+                Ok(DocEdit { document, keyed: true, op: DocOp::Upsert(write.content) })
+            }
+        };
+        writes.into_iter().map(edit).collect()
+    }
 }
 
-/// Groups edits into requests; an error ends them.
+/// One document to write, under its key or a new random id.
+struct Write {
+    key: Option<String>,
+    content: Value,
+}
+
+/// Groups writes into requests; an error ends them.
 struct Chunks<I>(I);
 
-impl<I: Iterator<Item = Result<DocEdit, Error>>> Iterator for Chunks<I> {
-    type Item = Result<Vec<DocEdit>, Error>;
+impl<I: Iterator<Item = Result<Write, Error>>> Iterator for Chunks<I> {
+    type Item = Result<Vec<Write>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let chunk: Result<Vec<DocEdit>, Error> = self.0.by_ref().take(IMPORT_DOCUMENTS).collect();
+        let chunk: Result<Vec<Write>, Error> = self.0.by_ref().take(IMPORT_DOCUMENTS).collect();
         match chunk {
-            Ok(edits) if edits.is_empty() => None,
+            Ok(writes) if writes.is_empty() => None,
             other => Some(other),
         }
     }
@@ -211,10 +248,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Collection<T> {
     /// [`Error::Type`] when `T` does not serialize to a map; [`Error::Refused`] when this device may not write;
     /// [`Error::Disk`].
     pub async fn insert(&self, content: impl Borrow<T>) -> Result<Document<T>, Error> {
-        let edit = self.creation(content.borrow())?;
-        let document = self.document(edit.document);
-        document.written(&self.apply_one(edit).await?);
-        Ok(document)
+        self.write(Write { key: None, content: content_of(content.borrow())? }).await
     }
 
     /// Inserts many documents, and returns their ids in the same order. Fast: they share entries, signatures and commits.
@@ -226,7 +260,8 @@ impl<T: Serialize + DeserializeOwned + 'static> Collection<T> {
         &self,
         contents: impl IntoIterator<Item = D>,
     ) -> Result<Vec<DocumentId>, Error> {
-        self.write_many(contents.into_iter().map(|content| self.creation(content.borrow()))).await
+        let write = |content: D| Ok(Write { key: None, content: content_of(content.borrow())? });
+        self.write_many(contents.into_iter().map(write)).await
     }
 
     /// Creates the document with this key, or makes its fields those of `content`, leaving fields alone that `content` does
@@ -235,10 +270,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Collection<T> {
     /// # Errors
     /// As for [`Collection::insert`].
     pub async fn upsert(&self, key: &str, content: impl Borrow<T>) -> Result<Document<T>, Error> {
-        let edit = self.upserting(key, content.borrow())?;
-        let document = self.document(edit.document);
-        document.written(&self.apply_one(edit).await?);
-        Ok(document)
+        self.write(Write { key: Some(key.to_owned()), content: content_of(content.borrow())? }).await
     }
 
     /// Upserts many documents by key, and returns their ids in the same order.
@@ -249,16 +281,18 @@ impl<T: Serialize + DeserializeOwned + 'static> Collection<T> {
         &self,
         contents: impl IntoIterator<Item = (K, D)>,
     ) -> Result<Vec<DocumentId>, Error> {
-        self.write_many(contents.into_iter().map(|(key, content)| self.upserting(key.as_ref(), content.borrow()))).await
+        let write = |(key, content): (K, D)| {
+            Ok(Write { key: Some(key.as_ref().to_owned()), content: content_of(content.borrow())? })
+        };
+        self.write_many(contents.into_iter().map(write)).await
     }
 
-    fn creation(&self, content: &T) -> Result<DocEdit, Error> {
-        let document = DocumentId(os::random()?);
-        Ok(DocEdit { document, keyed: false, op: DocOp::Create(content_of(content)?) })
-    }
-
-    fn upserting(&self, key: &str, content: &T) -> Result<DocEdit, Error> {
-        Ok(DocEdit { document: self.id_of(key), keyed: true, op: DocOp::Upsert(content_of(content)?) })
+    async fn write(&self, write: Write) -> Result<Document<T>, Error> {
+        let mut edits = self.edits(vec![write]).await?;
+        let edit = edits.pop().ok_or_else(|| Error::Internal("a write made no edit".into()))?;
+        let document = self.document(edit.document);
+        document.written(&self.apply_one(edit).await?);
+        Ok(document)
     }
 
     /// A document's content; `None` if it is not there.
@@ -274,7 +308,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Collection<T> {
     /// # Errors
     /// As for [`Collection::get`].
     pub async fn get_by_key(&self, key: &str) -> Result<Option<T>, Error> {
-        self.get(self.id_of(key)).await
+        self.get(self.id_of(key).await?).await
     }
 
     /// Up to `limit` documents in the order of their ids, from the first one after `after`.

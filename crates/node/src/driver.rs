@@ -41,10 +41,6 @@ pub(crate) struct Ask {
 pub(crate) enum Control {
     /// Answers with the status as it is now.
     Status(oneshot::Sender<Result<NodeStatus, Error>>),
-    /// Keeps trying to reach a peer that the app named, beside those that the engine keeps.
-    Want { peer: Vec<u8>, addresses: Vec<String> },
-    /// No longer does.
-    Unwant { peer: Vec<u8> },
     /// Dials an address once.
     Dial { address: String, reply: oneshot::Sender<Result<(), Error>> },
     /// The operating system says that the network is another one.
@@ -313,8 +309,6 @@ impl Driver {
         self.stale = true;
         match control {
             Control::Status(reply) => self.request(Request::Status, Waiter::Status(reply)),
-            Control::Want { peer, addresses } => self.network.want(peer, addresses),
-            Control::Unwant { peer } => self.network.unwant(&peer),
             Control::Dial { address, reply } => self.network.dial(&address, reply),
             Control::NetworkChanged => self.network.changed(),
             Control::Resume => {

@@ -28,7 +28,7 @@ pub(crate) struct Network {
     links: BTreeMap<LinkId, Link>,
     /// Links whose end the core has yet to hear of.
     lost: Vec<LinkId>,
-    /// Peers that the core wants to be linked with, and those that the app asked for.
+    /// Peers that the core wants to be linked with, and those that the configuration names.
     kept: BTreeMap<Vec<u8>, Vec<String>>,
     asked: BTreeMap<Vec<u8>, Vec<String>>,
     status: watch::Sender<NetworkStatus>,
@@ -343,16 +343,10 @@ impl Network {
         }
     }
 
-    /// Wants a peer that the app named.
-    pub(crate) fn want(&mut self, peer: Vec<u8>, addresses: Vec<String>) {
+    /// Wants a peer that the configuration names, whether the core knows it or not.
+    fn want(&mut self, peer: Vec<u8>, addresses: Vec<String>) {
         self.asked.insert(peer.clone(), addresses);
         self.apply(&peer);
-    }
-
-    /// No longer wants a peer that the app named; the core may still.
-    pub(crate) fn unwant(&mut self, peer: &[u8]) {
-        self.asked.remove(peer);
-        self.apply(peer);
     }
 
     fn wanted(&self) -> BTreeSet<Vec<u8>> {

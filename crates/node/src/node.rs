@@ -119,9 +119,7 @@ impl Node {
         let parsed = Ticket::parse(ticket).map_err(|error| {
             Error::Refused(farshore_core::output::RequestError::Ticket(error.to_string()))
         })?;
-        let peer = parsed.peer.clone();
-        let joining = Joining { node: self.clone(), peer: peer.clone(), ticket: ticket.to_owned(), done: false };
-        self.control(Control::Want { peer: peer.clone(), addresses: parsed.addresses.clone() }).await?;
+        let joining = Joining { node: self.clone(), ticket: ticket.to_owned(), done: false };
         let asked = self.ask(Request::Join { ticket: ticket.to_owned() });
         match tokio::time::timeout(timeout, asked).await {
             Ok(reply) => {
@@ -131,7 +129,7 @@ impl Node {
                     other => Err(unexpected(&other)),
                 }
             }
-            Err(_) => Err(Error::Timeout { what: "joining", after: timeout, hint: self.why_unreachable(&peer) }),
+            Err(_) => Err(Error::Timeout { what: "joining", after: timeout, hint: self.why_unreachable(&parsed.peer) }),
         }
     }
 
@@ -294,7 +292,6 @@ pub(crate) fn unexpected(reply: &Reply) -> Error {
 /// A join under way: gives it up when the future is dropped or the time is over.
 struct Joining {
     node: Node,
-    peer: Vec<u8>,
     ticket: String,
     done: bool,
 }
@@ -307,10 +304,9 @@ impl Joining {
 
 impl Drop for Joining {
     fn drop(&mut self) {
-        // Dropped futures cannot wait. A full queue means that the peer is dialled a little longer than needed.
-        let _ = self.node.inner.controls.try_send(Control::Unwant { peer: std::mem::take(&mut self.peer) });
         if !self.done {
             let (reply, _) = oneshot::channel();
+            // Dropped futures cannot wait. When the queue is full the join stays open until the node is closed.
             let request = Request::CancelJoin { ticket: std::mem::take(&mut self.ticket) };
             let _ = self.node.inner.asks.try_send(Ask { request, reply });
         }

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use farshore_core::batch::{Batch, Boot, StoreOp};
-use farshore_core::id::StoreId;
-use farshore_core::replica::Replica;
+use farshore_core::replica::{NewIdentity, Replica};
 use farshore_store::{OpenError, Store, StoreKey, load_key_file, load_or_create_key_file};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
@@ -53,7 +52,7 @@ pub(crate) fn start(mut builder: Builder, opened: Opened) -> Result<Node, Error>
     if builder.network.port == 0 {
         builder.network.port = opened.port;
     }
-    let (network, network_status) = Network::new(builder.network, replica.transport_seed());
+    let (network, network_status) = Network::new(builder.network, *replica.identity().transport_seed());
     let reader = ReaderSlot::default();
     let (answers, answers_inbox) = mpsc::unbounded_channel();
     let workers = Workers::start(reader.clone(), answers.clone())?;
@@ -101,9 +100,15 @@ fn open_store(builder: &Builder) -> Result<Opened, Error> {
         _ => {}
     }
     let key = store_key(&path, builder.key_file.as_deref())?;
-    let store = if there { Store::open(&path, &key)? } else { Store::create(&path, &key, StoreId(os::random()?))? };
+    let mut identity = None;
+    let store = if there {
+        Store::open(&path, &key)?
+    } else {
+        let new = identity.insert(new_identity(builder)?);
+        Store::create(&path, &key, new.store)?
+    };
     let reopen = Box::new(move || Store::open(&path, &key));
-    prepare(store, reopen, builder)
+    prepare(store, reopen, builder, identity)
 }
 
 fn store_key(path: &Path, key_file: Option<&Path>) -> Result<StoreKey, Error> {
@@ -118,10 +123,19 @@ fn getrandom_into(bytes: &mut [u8; 64]) -> std::io::Result<()> {
     Ok(())
 }
 
+fn new_identity(builder: &Builder) -> Result<NewIdentity, Error> {
+    NewIdentity::create(os::random()?, &builder.name).map_err(|error| Error::Invalid(format!("the device's name: {error}")))
+}
+
 /// Gives a store what it needs before its first replica: an identity, and a port that stays.
 ///
 /// A crash after creation and before this leaves a store without identity; the next opening comes here again.
-pub(crate) fn prepare(store: Store, reopen: Reopen, builder: &Builder) -> Result<Opened, Error> {
+pub(crate) fn prepare(
+    store: Store,
+    reopen: Reopen,
+    builder: &Builder,
+    identity: Option<NewIdentity>,
+) -> Result<Opened, Error> {
     let mut boot = store.boot()?;
     let saved = boot.meta.iter().find(|(name, _)| name == PORT_META);
     let saved = saved.and_then(|(_, value)| Some(u16::from_be_bytes(value.as_slice().try_into().ok()?)));
@@ -129,7 +143,8 @@ pub(crate) fn prepare(store: Store, reopen: Reopen, builder: &Builder) -> Result
     let port = if chosen { saved.unwrap_or(0) } else { usable_port(saved) };
     let mut ops = Vec::new();
     if saved.is_none() {
-        ops.extend(Replica::create_identity(os::random()?, &builder.name).map_err(|error| Error::Invalid(error.to_string()))?);
+        let identity = identity.map_or_else(|| new_identity(builder), Ok)?;
+        ops.extend(identity.ops);
     }
     if saved != Some(port) {
         ops.push(StoreOp::PutMeta { name: PORT_META.to_owned(), value: port.to_be_bytes().to_vec() });
@@ -154,3 +169,6 @@ fn usable_port(saved: Option<u16>) -> u16 {
     // A port that is free for TCP may be taken for UDP; a few tries find one that is free for both.
     saved.or_else(|| (0..8).find_map(|_| free(0))).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,9 @@ fn record(span: &Span, request: &Request) {
                 many => span.record("documents", many.len()),
             };
         }
+        Request::DocumentIds { space, collection, .. } => {
+            span.record("space", field::display(space)).record("collection", field::display(collection));
+        }
         Request::DefineCollection { space, .. } | Request::Invite { space, .. } => {
             span.record("space", field::display(space));
         }
@@ -52,6 +55,7 @@ fn kind(request: &Request) -> &'static str {
         Request::CreateSpace { .. } => "create_space",
         Request::DefineCollection { .. } => "define_collection",
         Request::Edit { .. } => "edit",
+        Request::DocumentIds { .. } => "document_ids",
         Request::Invite { .. } => "invite",
         Request::Join { .. } => "join",
         Request::CancelJoin { .. } => "cancel_join",
