@@ -88,7 +88,7 @@ async fn a_write_that_fails_half_way_is_there_whole_or_not_at_all() {
         let node = node_on(&disk);
         let documents = numbers(&node).await.typed();
         documents.insert(one(1)).await.unwrap();
-        disk.fail_after(operations, Fault::Io);
+        disk.fail_after(operations, Fault::Broken);
         let many = documents.insert_many((2..40).map(one)).await;
         disk.heal();
         node.shutdown().await;
