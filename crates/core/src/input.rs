@@ -133,6 +133,16 @@ pub enum Request {
         /// One for each document.
         edits: Vec<DocEdit>,
     },
+    /// Asks for the ids of documents with these keys: they are derived with a secret of the space, so that an id tells
+    /// nothing of its key to those outside.
+    DocumentIds {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// The keys.
+        keys: Vec<String>,
+    },
     /// Opens an invitation.
     Invite {
         /// To this space.
