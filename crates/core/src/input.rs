@@ -1,0 +1,220 @@
+//! Everything that can happen to a replica.
+//!
+//! The contract, in the manner of a sans-I/O protocol: call [`Replica::handle`](crate::replica::Replica::handle) with one
+//! [`Input`], then take [`Output`](crate::output::Output)s until there are none, then ask for the next timeout. Nothing is
+//! decided outside `handle`, so a recorded list of inputs replays to the same bytes.
+
+use std::fmt;
+
+use crate::batch::Loaded;
+use crate::catalogue::CollectionDefinition;
+use crate::document::Edit;
+use crate::id::{CollectionTag, DeviceId, DocumentId, SpaceId};
+use crate::job::JobResult;
+use crate::role::Role;
+use crate::value::Value;
+
+/// The time, as data. Both clocks are read by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Now {
+    /// Milliseconds on a clock that never goes back; its zero is anywhere.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970 on the wall clock, which may be wrong and may jump.
+    pub wall_ms: u64,
+}
+
+/// A live connection to a peer, numbered by the caller and never used twice in one life of a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// A request of the app, numbered by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Which of a link's three streams: strict priority from first to last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Hello, digests, frontiers, credit.
+    Ctl,
+    /// Entries as they are made.
+    Live,
+    /// Entries that a peer catches up on.
+    Bulk,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The app asks for something; exactly one `Output::Reply` with this id follows.
+    Request {
+        /// Comes back in the reply.
+        id: RequestId,
+        /// What is asked.
+        request: Request,
+    },
+    /// The batch is durable. Batches become durable in the order in which they were asked for.
+    Stored {
+        /// Its id.
+        batch: u64,
+    },
+    /// A load is answered.
+    Loaded {
+        /// Its id.
+        load: u64,
+        /// The answer.
+        loaded: Loaded,
+    },
+    /// A job is done.
+    JobDone {
+        /// Its id.
+        job: u64,
+        /// What it gave.
+        result: JobResult,
+    },
+    /// An authenticated transport connection is up.
+    LinkUp {
+        /// Its number.
+        link: LinkId,
+        /// The transport's peer id of the other side, as authenticated by the transport.
+        peer: Vec<u8>,
+        /// Where it is, for a later dial; empty when unknown.
+        address: String,
+        /// Whether this side dialled.
+        dialled: bool,
+    },
+    /// A whole frame arrived.
+    Frame {
+        /// On this link.
+        link: LinkId,
+        /// On this stream.
+        class: Class,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// The multiaddrs under which this device can be dialled now; replaces those said before.
+    Addresses(Vec<String>),
+    /// A link that had no room for a frame has room again.
+    Writable {
+        /// The link.
+        link: LinkId,
+    },
+    /// The link is gone. Nothing that was sent on it counts as received.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+    },
+    /// The time that `poll_timeout` named has come. Early or late is harmless.
+    Wake,
+}
+
+/// What an app, a command or an operator can ask.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Request {
+    /// Founds a space with this device's user as its admin.
+    CreateSpace {
+        /// For people; sealed.
+        name: String,
+    },
+    /// Adds or changes a collection's definition.
+    DefineCollection {
+        /// The space.
+        space: SpaceId,
+        /// Name, policies, schema.
+        definition: CollectionDefinition,
+    },
+    /// Edits documents of one collection. Each document's edits are applied wholly or not at all; those of one request that
+    /// reach one entry are atomic together for every reader.
+    Edit {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// One for each document.
+        edits: Vec<DocEdit>,
+    },
+    /// Asks for the ids of documents with these keys: they are derived with a secret of the space, so that an id tells
+    /// nothing of its key to those outside.
+    DocumentIds {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// Opens an invitation.
+    Invite {
+        /// To this space.
+        space: SpaceId,
+        /// With this role.
+        role: Role,
+        /// Until this wall-clock second since 1970.
+        expires_unix_s: u64,
+        /// The transport peer id of this device.
+        peer: Vec<u8>,
+        /// Multiaddrs under which this device can be dialled.
+        addresses: Vec<String>,
+    },
+    /// Takes up an invitation over a link to its inviter, now or when one comes up. The reply comes when this device is a
+    /// member and holds the key, or when the inviter refused.
+    Join {
+        /// The ticket's text.
+        ticket: String,
+    },
+    /// Gives up a join that was not answered.
+    CancelJoin {
+        /// The ticket's text.
+        ticket: String,
+    },
+    /// Changes how this device calls itself to the members of spaces that it joins from now on.
+    SetName {
+        /// For people.
+        name: String,
+    },
+    /// Asks for the state of everything.
+    Status,
+    /// Compares frontiers with every linked peer again, now.
+    SyncNow,
+}
+
+/// The edits of one document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocEdit {
+    /// The document.
+    pub document: DocumentId,
+    /// Whether its id was derived from a key, so that others may create it too.
+    pub keyed: bool,
+    /// What happens to it.
+    pub op: DocOp,
+}
+
+/// What happens to a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DocOp {
+    /// Creates it; refused if it is there.
+    Create(Value),
+    /// Creates it, or makes the fields of the given map what they are there, leaving other fields alone.
+    Upsert(Value),
+    /// Edits it; refused if it is not there.
+    Edit(Vec<Edit>),
+    /// Deletes it; refused if it is not there.
+    Delete,
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A member's device as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// The device.
+    pub device: DeviceId,
+    /// What it calls itself: a claim.
+    pub name: String,
+    /// Its role now.
+    pub role: Role,
+}
