@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{DocumentChange, WorkedDocument, WriteError, WriteJob, Written};
 use crate::batch::ViewOp;
 use crate::change::{self, compact};
-use crate::document::{self, Edit, GenesisScope, NewChange, derived_actor};
+use crate::document::{Edit, GenesisScope, NewChange, derived_actor};
 use crate::entry::{Dep, Entry, Header};
 use crate::id::{DocKey, DocumentId, EntryHash, Position};
 use crate::input::{DocEdit, DocOp};
