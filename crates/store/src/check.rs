@@ -183,7 +183,8 @@ fn journals(snapshot: Snapshot<'_>, report: &mut Report) {
 /// Every document has the view, snapshot and tail that its row says; nothing is left over; the counts are right.
 fn documents(snapshot: Snapshot<'_>, report: &mut Report) {
     let mut seen = Seen::default();
-    let tables = (|| Ok::<_, StoreError>((snapshot.table(&VIEWS)?, snapshot.table(&SNAPSHOTS)?, snapshot.table(&TAILS)?)))();
+    let tables =
+        (|| Ok::<_, StoreError>((snapshot.table(&VIEWS)?, snapshot.table(&SNAPSHOTS)?, snapshot.table(&TAILS)?)))();
     let (views, snapshots, tails) = match tables {
         Ok(tables) => tables,
         Err(error) => return report.problem(DOCUMENTS.name, &[], error.to_string()),

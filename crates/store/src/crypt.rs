@@ -60,7 +60,9 @@ impl Crypt {
     fn write_blocks(&self, offset: u64, mut bytes: Vec<u8>) -> io::Result<()> {
         self.xts.encrypt(offset, &mut bytes).map_err(misaligned)?;
         if bytes.chunks_exact(BLOCK_BYTES).any(|block| block.iter().all(|byte| *byte == 0)) {
-            return Err(io::Error::other("a block encrypts to zeros, which stand for unwritten space: nothing was written"));
+            return Err(io::Error::other(
+                "a block encrypts to zeros, which stand for unwritten space: nothing was written",
+            ));
         }
         self.inner.write(shifted(offset)?, &bytes)
     }

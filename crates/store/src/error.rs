@@ -45,7 +45,9 @@ pub enum OpenError {
         key: KeyOrigin,
     },
     /// Caller: another process has it open, or this one twice.
-    #[error("`{store}` is in use by {holder}: stop that first, or let it do the work (`farshore` commands reach a running `farshore up` by themselves)")]
+    #[error(
+        "`{store}` is in use by {holder}: stop that first, or let it do the work (`farshore` commands reach a running `farshore up` by themselves)"
+    )]
     InUse {
         /// The store.
         store: Source,
@@ -236,7 +238,9 @@ pub enum KeyError {
 #[non_exhaustive]
 pub enum StoreError {
     /// Disk: no space. Nothing of the call is stored; what was acknowledged before is safe. Free space and open the store again.
-    #[error("no space left on the disk: nothing of this write was stored, all earlier writes are safe; free some space and open the store again")]
+    #[error(
+        "no space left on the disk: nothing of this write was stored, all earlier writes are safe; free some space and open the store again"
+    )]
     Full,
     /// Disk: it refused to read, write or sync. A write in progress is stored wholly or not at all; open the store again to know.
     #[error("the disk failed: {0}; what was acknowledged is safe; check the disk and open the store again")]
@@ -245,7 +249,9 @@ pub enum StoreError {
     #[error("the store stopped after an earlier failure: open it again")]
     Stopped,
     /// Disk: a value is not the one that was stored.
-    #[error("the store is damaged: table `{table}`, key {key}: {detail}; run `farshore check`, restore a backup or sync anew from a peer")]
+    #[error(
+        "the store is damaged: table `{table}`, key {key}: {detail}; run `farshore check`, restore a backup or sync anew from a peer"
+    )]
     Corrupt {
         /// The table.
         table: &'static str,
@@ -312,8 +318,5 @@ through_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb
 
 /// Whether the medium, or this user's share of it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }

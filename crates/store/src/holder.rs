@@ -34,7 +34,8 @@ impl HolderRecord {
     /// Who holds `store`, as far as its record and the system tell.
     pub(crate) fn read(store: &Path) -> Holder {
         let mut text = String::new();
-        let read = File::open(beside(store, ".lock")).and_then(|file| file.take(RECORD_BYTES).read_to_string(&mut text));
+        let read =
+            File::open(beside(store, ".lock")).and_then(|file| file.take(RECORD_BYTES).read_to_string(&mut text));
         match read.ok().and_then(|_| text.trim().parse::<u32>().ok()) {
             None => Holder::Unknown,
             Some(pid) if pid == std::process::id() => Holder::Ourselves,

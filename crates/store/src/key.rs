@@ -128,8 +128,10 @@ fn parse(path: &Path, text: &[u8]) -> Result<StoreKey, KeyError> {
     if version != KEY_FILE_VERSION {
         return Err(KeyError::Newer { path: path.to_path_buf(), found: version });
     }
-    let digits = lines.next().and_then(|line| line.strip_prefix("key ")).ok_or_else(|| malformed("it has no `key` line"))?;
-    let check = lines.next().and_then(|line| line.strip_prefix("check ")).ok_or_else(|| malformed("it has no `check` line"))?;
+    let digits =
+        lines.next().and_then(|line| line.strip_prefix("key ")).ok_or_else(|| malformed("it has no `key` line"))?;
+    let check =
+        lines.next().and_then(|line| line.strip_prefix("check ")).ok_or_else(|| malformed("it has no `check` line"))?;
     if lines.next().is_some() {
         return Err(malformed("something follows the key"));
     }

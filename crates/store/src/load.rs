@@ -52,7 +52,11 @@ impl Snapshot<'_> {
         self.walk(spec, &key::range(&[]), |key, content| each(key, content).map(|()| true))
     }
 
-    pub(crate) fn get<const N: usize>(&self, spec: &TableSpec<N>, key: &[u8; N]) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn get<const N: usize>(
+        &self,
+        spec: &TableSpec<N>,
+        key: &[u8; N],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         self.tags.get(spec, &self.table(spec)?, key)
     }
 

@@ -51,12 +51,7 @@ pub(crate) fn create(txn: &WriteTransaction, tags: &Tags, id: StoreId, place: &P
 ///
 /// # Errors
 /// [`OpenError::Newer`] for the future; [`OpenError::Damaged`] when a row is missing or altered.
-pub(crate) fn read_own(
-    database: &Database,
-    tags: &Tags,
-    source: &Source,
-    id: StoreId,
-) -> Result<Place, OpenError> {
+pub(crate) fn read_own(database: &Database, tags: &Tags, source: &Source, id: StoreId) -> Result<Place, OpenError> {
     let read = |name: &'static str| -> Result<Vec<u8>, StoreError> {
         let txn = database.begin_read()?;
         let table = match txn.open_table(STORE.definition()) {
@@ -70,8 +65,7 @@ pub(crate) fn read_own(
     };
     let read = |name| crate::store::guarded(|| read(name)).map_err(|error| OpenError::from_store(source, error));
     let damaged = |detail: &str| OpenError::Damaged { store: source.clone(), detail: detail.to_owned() };
-    let schema: [u8; 4] =
-        read(row::SCHEMA)?.try_into().map_err(|_| damaged("its schema version is not a number"))?;
+    let schema: [u8; 4] = read(row::SCHEMA)?.try_into().map_err(|_| damaged("its schema version is not a number"))?;
     let schema = u32::from_be_bytes(schema);
     if schema > SCHEMA {
         return Err(OpenError::Newer {

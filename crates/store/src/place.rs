@@ -41,9 +41,7 @@ impl Place {
         fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
             matches!((one, other), (Some(one), Some(other)) if one != other)
         }
-        differ(self.machine, other.machine)
-            || differ(self.inode, other.inode)
-            || differ(self.born_ns, other.born_ns)
+        differ(self.machine, other.machine) || differ(self.inode, other.inode) || differ(self.born_ns, other.born_ns)
     }
 }
 

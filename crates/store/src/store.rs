@@ -43,6 +43,7 @@ pub(crate) struct Inner {
     place: Place,
     copied: AtomicBool,
     stopped: AtomicBool,
+    repaired: bool,
 }
 
 impl std::fmt::Debug for Inner {
@@ -189,6 +190,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether opening had to walk the whole file. It never has to after a crash, since every commit saves what a
+    /// repair would compute; `open_verified` does it on purpose, and a damaged file may need it.
+    pub fn repaired(&self) -> bool {
+        self.inner.repaired
+    }
+
     /// Everything a replica needs at start.
     ///
     /// # Errors
@@ -217,7 +224,10 @@ impl Store {
 
 impl Inner {
     /// Runs `work` in one read transaction.
-    pub(crate) fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.guarded(|| work(&self.database.begin_read()?))
     }
 
@@ -313,7 +323,7 @@ fn create_inner(
         Ok(database)
     });
     let database = made.map_err(|error| OpenError::from_store(source, error))?;
-    Ok(Inner { record: None, database, tags, id, place, copied: false.into(), stopped: false.into() })
+    Ok(Inner { record: None, database, tags, id, place, copied: false.into(), stopped: false.into(), repaired: false })
 }
 
 fn open_inner(
@@ -337,8 +347,12 @@ fn open_inner(
         Err(error) => return Err(OpenError::Io { store: source.clone(), error }),
     }
     let mut refused = None;
+    let repaired = Arc::new(AtomicBool::new(false));
     let opened = guarded(|| {
-        builder(verify).create_with_backend(crypt).map(Some).or_else(|error| {
+        let noted = Arc::clone(&repaired);
+        let mut builder = builder(verify);
+        builder.set_repair_callback(move |_| noted.store(true, Ordering::Release));
+        builder.create_with_backend(crypt).map(Some).or_else(|error| {
             refused = Some(from_database(source, error, holder()));
             Ok(None)
         })
@@ -351,8 +365,9 @@ fn open_inner(
     };
     let tags = Tags::new(key.tag_key());
     let recorded = migrate::read_own(&database, &tags, source, id)?;
+    let repaired = repaired.load(Ordering::Acquire);
     let copied = recorded.differs(&place);
-    Ok(Inner { record: None, database, tags, id, place, copied: copied.into(), stopped: false.into() })
+    Ok(Inner { record: None, database, tags, id, place, copied: copied.into(), stopped: false.into(), repaired })
 }
 
 fn read_header(page: &[u8], key: &StoreKey, source: &Source) -> Result<StoreId, OpenError> {

@@ -227,8 +227,7 @@ impl Row for JournalRow {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.u32(self.number).bool(self.state.is_some());
-        let state =
-            self.state.unwrap_or(JournalState { held: Position::START, applied: 0, arrival: 0, closed: false });
+        let state = self.state.unwrap_or(JournalState { held: Position::START, applied: 0, arrival: 0, closed: false });
         out.u64(state.held.seq).raw(&state.held.hash.0).u64(state.applied).u64(state.arrival).bool(state.closed);
         out.finish()
     }

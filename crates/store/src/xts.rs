@@ -109,7 +109,8 @@ impl Xts {
 
 /// Multiplies by x in GF(2^128) modulo x^128 + x^7 + x^2 + x + 1, in the byte order of IEEE 1619.
 fn double(tweak: u128) -> u128 {
-    (tweak << 1) ^ (0x87 * (tweak >> 127))
+    let carry = 0_u128.wrapping_sub(tweak >> 127); // all ones when the top bit falls out: no branch on a secret
+    (tweak << 1) ^ (carry & 0x87)
 }
 
 /// An offset or a length is not a multiple of 16 bytes.

@@ -1,7 +1,9 @@
 //! The contract of `farshore_core::batch`: what goes in comes out, whole and in order.
 
 use farshore_core::batch::{Batch, ContentOp, Load, Loaded, StoreOp, ViewOp};
-use farshore_core::id::{CollectionTag, DeviceId, DocKey, DocumentId, Incarnation, JournalId, Position, SpaceId, StoreId};
+use farshore_core::id::{
+    CollectionTag, DeviceId, DocKey, DocumentId, Incarnation, JournalId, Position, SpaceId, StoreId,
+};
 use farshore_store::testing::{Disk, Model, Workload};
 use farshore_store::{Place, Store, StoreError, StoreKey};
 use proptest::prelude::*;
@@ -61,9 +63,8 @@ fn the_batches_of_one_call_become_durable_together() {
     // The first write after opening also marks the file as in use, with a sync of its own.
     store.apply(&[Batch { id: 0, ops: vec![put(DOC.document, ViewOp::Keep)] }]).unwrap();
     disk.record();
-    let batches: Vec<_> = (0..50_u8)
-        .map(|i| Batch { id: i.into(), ops: vec![put(DocumentId([i; 16]), ViewOp::Put(vec![i]))] })
-        .collect();
+    let batches: Vec<_> =
+        (0..50_u8).map(|i| Batch { id: i.into(), ops: vec![put(DocumentId([i; 16]), ViewOp::Put(vec![i]))] }).collect();
     store.apply(&batches).unwrap();
     let syncs = disk.take_recording().iter().filter(|op| **op == farshore_store::testing::Op::Sync).count();
     assert_eq!(syncs, 2, "a group commit is two syncs, whatever it holds");
@@ -123,8 +124,12 @@ fn entries_stop_at_the_byte_limit_but_give_at_least_one() {
     let journal =
         JournalId { collection: DOC.collection, device: DeviceId([4; 32]), incarnation: Incarnation([5; 16]) };
     let at = |seq| Position { seq, hash: farshore_core::id::EntryHash([seq as u8; 32]) };
-    let ops = (1..=10)
-        .map(|seq| StoreOp::PutEntry { space: DOC.space, journal, position: at(seq), bytes: vec![seq as u8; 1000] });
+    let ops = (1..=10).map(|seq| StoreOp::PutEntry {
+        space: DOC.space,
+        journal,
+        position: at(seq),
+        bytes: vec![seq as u8; 1000],
+    });
     store.apply(&[Batch { id: 1, ops: ops.collect() }]).unwrap();
     let load = |from, to, limit_bytes| {
         let load = Load::Entries { space: DOC.space, journal, from, to, limit_bytes };

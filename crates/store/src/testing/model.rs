@@ -120,11 +120,37 @@ impl Model {
                 compare_journal(reader, *id, *journal, entries)?;
             }
             let rejected = reader.rejected(id).map_err(|error| error.to_string())?;
-            let rejected: BTreeMap<_, _> =
-                rejected.into_iter().map(|item| ((item.journal, item.position.seq, item.position.hash), item.reason)).collect();
+            let rejected: BTreeMap<_, _> = rejected
+                .into_iter()
+                .map(|item| ((item.journal, item.position.seq, item.position.hash), item.reason))
+                .collect();
             same("rejected", &rejected, &space.rejected)?;
         }
         Ok(())
+    }
+
+    /// Asks a damaged store for each document's view and record, and counts the answers.
+    ///
+    /// # Errors
+    /// An answer that was never stored. Errors of the store, and absence, are no answers.
+    pub fn answers_within(&self, reader: &Reader) -> Result<u64, String> {
+        let mut answers = 0;
+        for (id, space) in &self.spaces {
+            for (collection, documents) in &space.documents {
+                for (document, expected) in documents {
+                    let key = DocKey { space: *id, collection: *collection, document: *document };
+                    if let Ok(Some(view)) = reader.view(&key) {
+                        same("view", &Some(view), &expected.view)?;
+                        answers += 1;
+                    }
+                    if let Ok(Some(record)) = reader.record(&key) {
+                        same("record", &record, &expected.record)?;
+                        answers += 1;
+                    }
+                }
+            }
+        }
+        Ok(answers)
     }
 
     fn boot(&self) -> Boot {
