@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farshore_core::batch::Boot;
-use farshore_core::input::{Input, Now, Request, RequestId};
+use farshore_core::id::DeviceId;
+use farshore_core::input::{Input, LinkId, Now, Request, RequestId};
 use farshore_core::output::{Event, Reply};
 use farshore_core::replica::Replica;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -94,6 +95,8 @@ pub(crate) struct Driver {
     disk: Disk,
     workers: Workers,
     network: Network,
+    /// Whose device is behind a link, for the log.
+    peers: BTreeMap<LinkId, DeviceId>,
     flight: Flight,
     waiters: BTreeMap<u64, Waiter>,
     next_request: u64,
@@ -131,6 +134,7 @@ impl Driver {
             disk: parts.disk,
             workers: parts.workers,
             network: parts.network,
+            peers: BTreeMap::new(),
             flight: Flight::default(),
             waiters: BTreeMap::new(),
             next_request: 1,
@@ -216,8 +220,11 @@ impl Driver {
     fn handle(&mut self, input: Input) {
         let now = self.now();
         if let Engine::Up(replica) = &mut self.engine {
-            let span = span::of(&input);
+            let span = span::of(&input, &self.peers);
             let _entered = span.enter();
+            if let Input::LinkDown { link } = &input {
+                self.peers.remove(link);
+            }
             replica.handle(now, input);
             self.effects();
         }
@@ -354,6 +361,7 @@ impl Driver {
         self.life += 1;
         self.flight = Flight::default();
         self.network.close_all("the device's store failed");
+        self.peers.clear();
         self.engine = Engine::Down { failure: failure.clone(), retry: Some(Instant::now() + wait) };
         for (_, waiter) in std::mem::take(&mut self.waiters) {
             self.reply(waiter, Err(failure.clone().into()));
