@@ -91,6 +91,8 @@ pub enum Input {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+    /// The multiaddrs under which this device can be dialled now; replaces those said before.
+    Addresses(Vec<String>),
     /// A link that had no room for a frame has room again.
     Writable {
         /// The link.
@@ -130,6 +132,16 @@ pub enum Request {
         collection: CollectionTag,
         /// One for each document.
         edits: Vec<DocEdit>,
+    },
+    /// Asks for the ids of documents with these keys: they are derived with a secret of the space, so that an id tells
+    /// nothing of its key to those outside.
+    DocumentIds {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// The keys.
+        keys: Vec<String>,
     },
     /// Opens an invitation.
     Invite {
