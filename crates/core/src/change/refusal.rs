@@ -219,6 +219,9 @@ pub enum OpFault {
     /// A predecessor is not among the ancestors, or belongs to another object or key, or cannot be superseded.
     #[error("a predecessor is no value of the same object and key among the ancestors")]
     NoPredecessor,
+    /// An increment that supersedes no counter: Automerge panics when it shows such a change.
+    #[error("it increments what is no counter")]
+    NoCounter,
     /// The mark ends before it begins.
     #[error("the mark ends before it begins")]
     MarkOrder,

@@ -54,8 +54,17 @@ struct Branch {
     jump: RunRef,
     /// Runs above this one.
     depth: u32,
+}
+
+/// What an operation leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// A value other than a counter, or an object.
+    Value,
+    /// What increments need.
+    Counter,
     /// A mark's begin or end: an element that others may stand behind, but no value.
-    mark: bool,
+    Mark,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +79,7 @@ struct Run {
     start: u32,
     len: u32,
     object: OpId,
+    made: Made,
     slot: Slot,
 }
 
@@ -154,31 +164,31 @@ impl Runs {
         matches!(self.find(id), Some((_, Run { object: of, slot: Slot::Insert(_), .. })) if *of == object)
     }
 
-    /// Whether the operation made a value in this object under the same key or over the same element.
-    pub(super) fn is_value_at(&self, id: OpId, object: OpId, place: Place) -> bool {
-        let Some((_, run)) = self.find(id) else { return false };
-        run.object == object
-            && match (run.slot, place) {
-                (Slot::Key(key), Place::Key(wanted)) => key == wanted,
-                (Slot::Over(element), Place::Over(wanted)) => element == wanted,
-                (Slot::Insert(branch), Place::Over(wanted)) => id == wanted && !branch.mark,
-                _ => false,
-            }
+    /// What the operation made in this object under the same key or over the same element, if it made a value there.
+    pub(super) fn value_at(&self, id: OpId, object: OpId, place: Place) -> Option<Made> {
+        let (_, run) = self.find(id)?;
+        let same = match (run.slot, place) {
+            (Slot::Key(key), Place::Key(wanted)) => key == wanted,
+            (Slot::Over(element), Place::Over(wanted)) => element == wanted,
+            (Slot::Insert(_), Place::Over(wanted)) => id == wanted,
+            _ => false,
+        };
+        (same && run.object == object && run.made != Made::Mark).then_some(run.made)
     }
 
-    /// Keep a value or mark that this operation made. Its counter is above all of its actor's, and what it is behind exists.
-    pub(super) fn add(&mut self, id: OpId, object: OpId, place: Place, mark: bool) {
+    /// Keep what this operation made. Its counter is above all of its actor's, and what it is behind exists.
+    pub(super) fn add(&mut self, id: OpId, object: OpId, place: Place, made: Made) {
         let slot = match place {
             Place::Key(key) => Slot::Key(key),
             Place::Over(element) => Slot::Over(element),
             Place::Behind(parent) => {
-                if !mark && self.extend(id, object, parent) {
+                if made == Made::Value && self.extend(id, object, parent) {
                     return;
                 }
-                Slot::Insert(self.branch(id, parent, mark))
+                Slot::Insert(self.branch(id, parent))
             }
         };
-        self.of_actor[id.actor as usize].push(Run { start: id.ctr, len: 1, object, slot });
+        self.of_actor[id.actor as usize].push(Run { start: id.ctr, len: 1, object, made, slot });
     }
 
     /// Lengthen the actor's last run if the element continues it.
@@ -186,7 +196,8 @@ impl Runs {
         let Some(run) = self.of_actor[id.actor as usize].last_mut() else { return false };
         let last = run.start + run.len - 1;
         let continues = run.object == object
-            && matches!(run.slot, Slot::Insert(Branch { mark: false, .. }))
+            && run.made == Made::Value
+            && matches!(run.slot, Slot::Insert(_))
             && parent == OpId { ctr: last, actor: id.actor }
             && id.ctr == last + 1;
         if continues {
@@ -197,10 +208,10 @@ impl Runs {
 
     /// Jump pointers as in Myers, "An applicative random-access stack" (1983): a run jumps twice as far as its parent if the
     /// parent's jump and the one after it are equally long.
-    fn branch(&self, id: OpId, parent: OpId, mark: bool) -> Branch {
+    fn branch(&self, id: OpId, parent: OpId) -> Branch {
         let own = RunRef { actor: id.actor, place: self.of_actor[id.actor as usize].len() as u32 };
         let Some((parent_run, above)) = self.find(parent).and_then(|(place, run)| Some((place, run.branch()?))) else {
-            return Branch { parent: ROOT, parent_run: own, jump: own, depth: 0, mark };
+            return Branch { parent: ROOT, parent_run: own, jump: own, depth: 0 };
         };
         let far = self.at(above.jump);
         let jump = match far {
@@ -210,7 +221,7 @@ impl Runs {
             }
             None => parent_run,
         };
-        Branch { parent, parent_run, jump, depth: above.depth + 1, mark }
+        Branch { parent, parent_run, jump, depth: above.depth + 1 }
     }
 
     fn at(&self, run: RunRef) -> Option<&Branch> {

@@ -5,10 +5,16 @@ use sha2::{Digest, Sha256};
 
 pub(crate) type Actor = Vec<u8>;
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id {
     pub(crate) ctr: u64,
     pub(crate) actor: Actor,
+}
+
+impl std::fmt::Debug for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{:02x}", self.ctr, self.actor.first().unwrap_or(&0))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
