@@ -91,6 +91,8 @@ pub enum Input {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+    /// The multiaddrs under which this device can be dialled now; replaces those said before.
+    Addresses(Vec<String>),
     /// A link that had no room for a frame has room again.
     Writable {
         /// The link.

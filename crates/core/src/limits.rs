@@ -39,3 +39,132 @@ pub const BULK_FRAME_BYTES: usize = 64 << 10;
 
 /// How far ahead of the local clock a remote hybrid time may pull ours, in milliseconds: 24 hours.
 pub const CLOCK_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Changes in one item: what a fast typist makes in hours; longer histories are split over entries.
+pub const ITEM_CHANGES: usize = 8192;
+/// Heads that a tombstone names: concurrent branches of one document.
+pub const TOMBSTONE_HEADS: usize = 1024;
+
+/// Tags in one `Spaces` frame: what fits the ctl cap with room. A device offers its spaces, nine epochs each at most.
+pub const SPACE_TAGS: usize = 1000;
+/// Positions, ranges, receipts and roster positions in one frame: what fits the ctl cap.
+pub const FRAME_POSITIONS: usize = 150;
+/// See [`FRAME_POSITIONS`].
+pub const FRAME_RANGES: usize = 190;
+/// See [`FRAME_POSITIONS`].
+pub const FRAME_RECEIPTS: usize = 200;
+/// See [`FRAME_POSITIONS`].
+pub const FRAME_ROSTER_POSITIONS: usize = 200;
+/// A reason for a person, in bytes.
+pub const REASON_BYTES: usize = 512;
+/// Largest device certificate, in bytes: its fixed fields and a name of [`NAME_BYTES`].
+pub const CERTIFICATE_BYTES: usize = 1 + 32 * 3 + 4 + NAME_BYTES + 64 * 2;
+/// Bytes of entries that a peer may send before the first credit comes back, by class. Bulk is what keeps a fast link busy over
+/// the time of a commit; both bound what an edit waits behind (`network.md` 4.4).
+pub const LIVE_WINDOW_BYTES: u32 = 256 << 10;
+/// See [`LIVE_WINDOW_BYTES`].
+pub const BULK_WINDOW_BYTES: u32 = 1 << 20;
+/// Journals of one space on one device: 104 bytes each in memory several times over. A member who opens more is refused.
+pub const JOURNALS: usize = 100_000;
+/// Sealed bytes of recent entries kept in memory for passing on.
+pub const RECENT_BYTES: usize = 8 << 20;
+/// Decoded payload bytes that wait in memory to be applied, by space; more is read again from the store.
+pub const OPENED_BYTES: usize = 16 << 20;
+/// Automerge documents kept in memory, in bytes as estimated.
+pub const CACHE_BYTES: usize = 64 << 20;
+/// One application to documents takes at most this many payload bytes, so that local edits get their turn.
+pub const APPLY_BYTES: usize = 1 << 20;
+/// A small live batch is stored and applied in one commit up to this many bytes.
+pub const ONE_COMMIT_BYTES: usize = 64 << 10;
+/// Edits waiting in one collection for their entry; an app that asks for more in one request is refused.
+pub const EDITS_PER_REQUEST: usize = 100_000;
+/// Links at once; the transport allows 128 connections.
+pub const LINKS: usize = 128;
+/// Others' entries over this size are announced before they are sent, so that a mesh does not multiply traffic, in bytes.
+pub const ANNOUNCE_BYTES: usize = 1024;
+/// An authenticated stranger (no shared space, no invitation taken up) may send this many ctl bytes, then is disconnected.
+pub const STRANGER_BYTES: usize = 4 << 10;
+/// A hello must be proved within this time, in milliseconds.
+pub const HELLO_MS: u64 = 10_000;
+/// Open invitations on one device.
+pub const INVITATIONS: usize = 64;
+/// Peers' cursors are saved at most this often, in milliseconds: losing one costs bytes, never data.
+pub const SAVE_PEERS_MS: u64 = 1_000;
+/// Heads and tombstone places kept of one document: concurrent branches beyond this are a fault of ours.
+pub const RECORD_HEADS: usize = 4096;
+/// A document's tail of changes is compacted when it passes this many bytes and twice its snapshot (`architecture.md` section 8).
+pub const COMPACT_BYTES: u64 = 16 << 10;
+/// One document's edits in one request, in bytes: they must fit a sealed entry.
+pub const EDIT_BYTES: usize = 3 << 20;
+/// Peers in one `Peers` frame; with the limits below a frame stays under the ctl cap only if most are short, so the sender counts.
+pub const FRAME_PEERS: usize = 64;
+/// A libp2p peer id, in bytes: 38 for Ed25519.
+pub const PEER_ID_BYTES: usize = 64;
+/// Addresses kept of one peer.
+pub const PEER_ADDRESSES: usize = 8;
+/// One multiaddr, in bytes of text.
+pub const ADDRESS_BYTES: usize = 256;
+/// Batches of one collection's local edits that may be on their way to the disk: one being committed, one being made. More would
+/// only make entries smaller.
+pub const WRITES_IN_FLIGHT: usize = 2;
+/// Entries that one open job takes, so that the next can start while it runs.
+pub const OPEN_ENTRIES: usize = 64;
+/// Rounds of roster exchange on one link; two suffice unless somebody adds operations meanwhile.
+pub const ROSTER_ROUNDS: u8 = 16;
+/// Roster bytes sent in one round of the exchange; what does not fit goes in the next.
+pub const ROSTER_ROUND_BYTES: usize = 512 << 10;
+
+// Documents and values.
+
+/// Levels of maps and lists in a view or an encoded value, the root included: deep enough for any document that our own
+/// [`EDIT_DEPTH`] allows, shallow enough that reading recursively is safe on any thread's stack. What a peer nests deeper
+/// reads as null.
+pub const VALUE_DEPTH: usize = 100;
+/// Levels of maps and lists that a local edit may make, the root included. Below [`VALUE_DEPTH`], so that what is written
+/// can be read.
+pub const EDIT_DEPTH: usize = 64;
+/// A key of a map in a document, in bytes of UTF-8.
+pub const FIELD_KEY_BYTES: usize = 1024;
+/// Operations in one local change; a pasted text is one operation a character (`security.md` section 5).
+pub const EDIT_OPS: usize = 1_000_000;
+/// Largest magnitude of a counter that is written and of one increment: what a JSON number holds exactly. Automerge adds them
+/// up unchecked; from here it takes 1,024 to overflow.
+pub const COUNTER_STEP: i64 = (1 << 53) - 1;
+/// Largest operation counter in a document (`security.md` section 5). Reached after 2^31 keystrokes in one document.
+pub const OP_COUNTER: u64 = 1 << 31;
+/// Insertions plus deletions up to which a difference of two texts or lists is minimal. The search takes this many steps
+/// for each element, and the square of it in memory (4 MiB); beyond it the changed middle is replaced as a whole.
+pub const DIFF_EDITS: usize = 1024;
+
+// Roster, catalogue and tickets.
+
+/// Wraps in one key epoch: what fits into [`ROSTER_OP_BYTES`]. Further devices get the key by key shares.
+pub const EPOCH_WRAPS: usize = 512;
+/// Parent epochs of one key epoch: more concurrent epochs than roster heads cannot be seen at once.
+pub const EPOCH_PARENTS: usize = ROSTER_HEADS;
+/// Journals that one removal, revocation or demotion names: what fits into [`ROSTER_OP_BYTES`] at 104 bytes each.
+pub const RETAINED_JOURNALS: usize = 512;
+/// Devices that one user may ever add to a space, so that a single member cannot fill the roster with them.
+pub const USER_DEVICES: usize = 64;
+/// Operations of one device that is not an admin's: key shares and epochs for decades, an eighth of [`ROSTER_OPS`].
+pub const ROSTER_OPS_NON_ADMIN: u64 = 8_192;
+/// Evaluated roster states kept in memory. Entries cite few different heads at a time; each state holds every member once.
+pub const ROSTER_STATES: usize = 16;
+/// Body of a reserved roster operation, in bytes: what is left of [`ROSTER_OP_BYTES`] under the largest header.
+pub const ROSTER_BODY_BYTES: usize = ROSTER_OP_BYTES - 1024;
+
+/// Steps in a collection's schema: containers that keyed documents share. A hundred is a large record.
+pub const SCHEMA_STEPS: usize = 256;
+/// Keys in the path of a schema step.
+pub const SCHEMA_DEPTH: usize = 16;
+/// One key in the path of a schema step, in bytes of UTF-8.
+pub const SCHEMA_KEY_BYTES: usize = 256;
+/// An encoded collection definition, in bytes: fits a roster operation with room to spare.
+pub const DEFINITION_BYTES: usize = 48 << 10;
+
+/// Addresses in a ticket: more would not fit a QR code that a phone reads.
+pub const TICKET_ADDRESSES: usize = 16;
+/// One address in a ticket, in bytes of its text.
+pub const TICKET_ADDRESS_BYTES: usize = 256;
+/// A pasted ticket, in characters, white space included; the longest possible one is under 8,000 without it.
+pub const TICKET_TEXT_BYTES: usize = 16 << 10;

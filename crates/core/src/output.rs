@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::batch::{Batch, Load};
-use crate::document::EditError;
 use crate::id::{CollectionTag, DeviceId, DocumentId, Incarnation, JournalId, Position, SpaceId, UserId};
 use crate::input::{Class, LinkId, MemberInfo, RequestId};
-use crate::job::Job;
+use crate::job::{Job, WriteError};
 use crate::role::Role;
 
 /// One thing to do.
@@ -78,7 +77,7 @@ pub enum Reply {
     /// A collection is defined, durably.
     Collection(CollectionTag),
     /// The edits that were accepted are durable; one result for each document, in the order asked.
-    Edited(Vec<Result<Edited, EditError>>),
+    Edited(Vec<Result<Edited, WriteError>>),
     /// The invitation is open, durably; the text to hand over.
     Ticket(String),
     /// The state of everything.
@@ -171,6 +170,17 @@ pub enum Event {
         space: SpaceId,
         /// The peer's device.
         device: DeviceId,
+    },
+    /// A peer holds more of this device's own entries.
+    Receipted {
+        /// The space.
+        space: SpaceId,
+        /// The peer's device.
+        device: DeviceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// It holds this device's present journal up to here.
+        seq: u64,
     },
     /// An invitation was taken up.
     Invited {

@@ -1,0 +1,243 @@
+//! Heavy pure work that leaves the replica as data and comes back as data.
+//!
+//! A job reads nothing but itself, so the node runs it on any worker and the simulator runs it inline, with the same result.
+
+mod apply;
+mod open;
+mod write;
+
+pub(crate) use write::op_bytes as edit_bytes;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::batch::{ContentOp, StoredDocument, ViewOp};
+use crate::document::EditError;
+use crate::entry::{Entry, Header};
+use crate::id::{DocKey, DocumentId, JournalId, Position, SpaceId};
+use crate::input::DocEdit;
+use crate::keys::DeviceKeys;
+use crate::payload::Item;
+use crate::record::OpenDocument;
+use crate::seal::EpochKey;
+
+/// One piece of work.
+#[derive(Debug)]
+pub enum Job {
+    /// Checks and unseals entries.
+    Open(Vec<OpenTask>),
+    /// Makes local edits and the entry that holds them.
+    Write(Box<WriteJob>),
+    /// Applies entries of others to documents.
+    Apply(Box<ApplyJob>),
+}
+
+/// What a [`Job`] gave.
+#[derive(Debug)]
+pub enum JobResult {
+    /// In the order asked.
+    Opened(Vec<Opened>),
+    /// See [`Written`].
+    Written(Box<Written>),
+    /// See [`Applied`].
+    Applied(Box<Applied>),
+    /// The job panicked: a fault of ours, or a hostile document that got through. What it held is lost from memory, not from
+    /// the store.
+    Panicked(String),
+}
+
+impl Job {
+    /// Does the work. Cost: from 50 us to seconds, by size; never waits for anything.
+    pub fn run(self) -> JobResult {
+        match self {
+            Job::Open(tasks) => JobResult::Opened(tasks.into_iter().map(open::run).collect()),
+            Job::Write(job) => JobResult::Written(Box::new(write::run(*job))),
+            Job::Apply(job) => JobResult::Applied(Box::new(apply::run(*job))),
+        }
+    }
+
+    /// What kind of work, for a log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Job::Open(_) => "open",
+            Job::Write(_) => "write",
+            Job::Apply(_) => "apply",
+        }
+    }
+}
+
+/// An entry to check and unseal.
+#[derive(Debug)]
+pub struct OpenTask {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// Whether the signature must be checked; not for what this device's own store gave back.
+    pub verify: bool,
+    /// The key of its epoch, if it is here.
+    pub key: Option<EpochKey>,
+}
+
+/// An entry that was checked.
+#[derive(Debug)]
+pub struct Opened {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// Whether signature and hash are right; true when nobody asked.
+    pub genuine: bool,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What is known of an entry's payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// The key is not here yet.
+    NoKey,
+    /// The author sealed something that no honest author seals: every member finds the same.
+    Broken(String),
+    /// The items and how many bytes they take.
+    Items(Vec<Item>, usize),
+}
+
+/// A document to work on, from wherever it is.
+#[derive(Debug)]
+pub enum DocSource {
+    /// From the cache.
+    Open(Box<OpenDocument>),
+    /// From the store.
+    Stored(StoredDocument),
+    /// Nowhere: it does not exist.
+    Absent,
+}
+
+impl DocSource {
+    fn open(self, keyed: bool) -> Result<OpenDocument, String> {
+        match self {
+            DocSource::Open(document) => Ok(*document),
+            DocSource::Stored(stored) => OpenDocument::load(&stored),
+            DocSource::Absent => Ok(OpenDocument::fresh(keyed)),
+        }
+    }
+}
+
+/// Local edits of one collection that will share an entry.
+#[derive(Debug)]
+pub struct WriteJob {
+    /// The header as far as it is known: deps and the ciphertext's length and hash are filled in.
+    pub header: Header,
+    /// Who signs.
+    pub keys: Arc<DeviceKeys>,
+    /// What to seal under.
+    pub key: EpochKey,
+    /// Whether a concurrent edit beats a deletion in this collection.
+    pub edit_wins: bool,
+    /// The edits, in order.
+    pub edits: Vec<DocEdit>,
+    /// Every document that they touch.
+    pub documents: Vec<(DocKey, DocSource)>,
+}
+
+/// What local edits became.
+#[derive(Debug)]
+pub struct Written {
+    /// The entry; `None` when no edit changed anything.
+    pub entry: Option<Entry>,
+    /// One for each edit: whether it changed something.
+    pub results: Vec<Result<bool, WriteError>>,
+    /// Every document, changed or not.
+    pub documents: Vec<WorkedDocument>,
+}
+
+/// A document after work on it.
+#[derive(Debug)]
+pub struct WorkedDocument {
+    /// Which.
+    pub key: DocKey,
+    /// Its new state; `None` if it does not exist still, or could not be loaded.
+    pub document: Option<Box<OpenDocument>>,
+    /// What the store must do; `None` if nothing changed.
+    pub change: Option<DocumentChange>,
+}
+
+/// What the store must do about a document.
+#[derive(Debug)]
+pub struct DocumentChange {
+    /// The encoded record.
+    pub record: Vec<u8>,
+    /// Its Automerge bytes.
+    pub content: ContentOp,
+    /// Its view.
+    pub view: ViewOp,
+}
+
+/// Entries of others whose deps are all applied, in an order in which they can be.
+#[derive(Debug)]
+pub struct ApplyJob {
+    /// The space.
+    pub space: SpaceId,
+    /// The entries' places, headers and items.
+    pub entries: Vec<ApplyEntry>,
+    /// Whether a concurrent edit beats a deletion in this collection.
+    pub edit_wins: bool,
+    /// Every document that they touch.
+    pub documents: Vec<(DocKey, DocSource)>,
+}
+
+/// One entry to apply.
+#[derive(Debug)]
+pub struct ApplyEntry {
+    /// The journal.
+    pub journal: JournalId,
+    /// Where in it.
+    pub position: Position,
+    /// What it holds, or why it cannot be read.
+    pub items: Result<Vec<Item>, String>,
+}
+
+/// What application gave.
+#[derive(Debug)]
+pub struct Applied {
+    /// How many of the entries, from the front, are in the documents.
+    pub count: usize,
+    /// Why the one after them can never be: its author broke the rules.
+    pub rejected: Option<String>,
+    /// A damaged document of this device's own store, or a fault of ours: nothing was applied.
+    pub failed: Option<String>,
+    /// Every document, changed or not.
+    pub documents: Vec<WorkedDocument>,
+}
+
+/// Why an edit of a document was refused. The document is as it was.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// It is there already.
+    #[error("document {0} exists already; edit it, or put it with its key to overwrite fields")]
+    Exists(DocumentId),
+    /// It is not there.
+    #[error("no document {0} here: it was deleted, never made, or has yet to sync")]
+    Missing(DocumentId),
+    /// It is too large for one entry.
+    #[error("the edit takes {bytes} bytes, over the limit of {limit}: split it")]
+    TooLarge {
+        /// About what it takes.
+        bytes: usize,
+        /// What fits.
+        limit: usize,
+    },
+    /// The edit does not fit the document.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The store's bytes of this document are damaged.
+    #[error("document {document} cannot be read from this device's store ({reason}); other devices may have it whole")]
+    Damaged {
+        /// The document.
+        document: DocumentId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A fault of ours.
+    #[error("the edit failed inside ({0}) and was not made; please report this")]
+    Internal(String),
+}

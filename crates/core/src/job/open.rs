@@ -1,0 +1,43 @@
+//! Checking and unsealing one entry.
+
+use super::{Content, OpenTask, Opened};
+use crate::payload::{self, ItemBody, PackedChange};
+use crate::seal;
+
+pub(super) fn run(task: OpenTask) -> Opened {
+    let genuine = !task.verify || task.entry.verify();
+    let content = match (genuine, &task.key) {
+        (true, Some(key)) => unseal(&task.entry, key),
+        _ => Content::NoKey,
+    };
+    Opened { entry: task.entry, genuine, content }
+}
+
+fn unseal(entry: &crate::entry::Entry, key: &seal::EpochKey) -> Content {
+    let key = seal::content_key(key, &entry.header.journal.collection);
+    let Ok(plain) = seal::open(&key, &entry.header.bound_bytes(), entry.sealed()) else {
+        return Content::Broken("its payload was not sealed under the key that it names".into());
+    };
+    match payload::decode(&plain) {
+        Ok(items) => {
+            let bytes = items.iter().map(|item| item_bytes(&item.body)).sum();
+            Content::Items(items, bytes)
+        }
+        Err(error) => Content::Broken(format!("its payload is malformed: {error}")),
+    }
+}
+
+/// Bytes that an item's body takes in memory, roughly: what budgets count.
+fn item_bytes(body: &ItemBody) -> usize {
+    match body {
+        ItemBody::Changes(changes) => changes
+            .iter()
+            .map(|change| match change {
+                PackedChange::Derived(bytes) => 48 + bytes.len(),
+                PackedChange::Genesis { change, .. } => 64 + change.len(),
+            })
+            .sum(),
+        ItemBody::Tombstone { heads } => 48 + heads.len() * 32,
+        ItemBody::Unknown { bytes, .. } => 48 + bytes.len(),
+    }
+}

@@ -1,0 +1,100 @@
+//! What becomes visible when a batch is durable, and not before (I1): replies, events, credit, receipts, live push.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Replica;
+use super::space::Source;
+use crate::entry::Entry;
+use crate::id::{CollectionTag, DocumentId, SpaceId};
+use crate::input::{LinkId, RequestId};
+use crate::output::{Edited, Event, Reply};
+
+/// One thing that a durable batch makes true.
+#[derive(Debug)]
+pub(super) enum Effect {
+    Reply(RequestId, Reply),
+    Edited(RequestId, usize, Edited),
+    Notify(Event),
+    /// Views have changed.
+    Changed { space: SpaceId, collection: CollectionTag, documents: Vec<DocumentId>, remote: bool },
+    /// An entry may be served, announced and receipted.
+    EntryDurable { space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source> },
+    /// A batch of local edits no longer counts against the pipeline.
+    WriteLanded(SpaceId, CollectionTag),
+    /// The roster may be shown to peers.
+    RosterDurable(SpaceId),
+    /// All that a peer had of the roster is here: compare again.
+    RosterEnd(SpaceId, LinkId),
+    /// A joiner may be told that it is a member.
+    Welcome { link: LinkId, ticket: [u8; 16], space: SpaceId, certificate: Vec<u8> },
+    /// This device is a member of a new space.
+    Joined { space: SpaceId, ticket: [u8; 16] },
+}
+
+impl Replica {
+    pub(super) fn on_stored(&mut self, batch: u64) {
+        let Some(effects) = self.batches.remove(&batch) else { return };
+        let mut serve = false;
+        let mut pump: BTreeSet<(SpaceId, CollectionTag)> = BTreeSet::new();
+        for effect in effects {
+            match effect {
+                Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
+                Effect::Edited(id, index, edited) => self.edit_done(id, index, Ok(edited)),
+                Effect::Notify(event) => self.notify(event),
+                Effect::Changed { space, collection, mut documents, remote } => {
+                    if !documents.is_empty() {
+                        documents.sort_unstable();
+                        self.notify(Event::Changed { space, collection, documents, remote });
+                    }
+                }
+                Effect::EntryDurable { space, entry, arrival, source } => {
+                    pump.insert((space, entry.header.journal.collection));
+                    self.entry_durable(space, entry, arrival, source);
+                    serve = true;
+                }
+                Effect::WriteLanded(space, collection) => {
+                    if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
+                        work.writes_in_flight = work.writes_in_flight.saturating_sub(1);
+                    }
+                    pump.insert((space, collection));
+                }
+                Effect::RosterDurable(space) => self.roster_durable(space, None),
+                Effect::RosterEnd(space, link) => self.roster_ended(link, space),
+                Effect::Welcome { link, ticket, space, certificate } => self.welcome(link, ticket, space, &certificate),
+                Effect::Joined { space, ticket } => self.joined(space, ticket),
+            }
+        }
+        self.send_receipts();
+        if serve {
+            let links: Vec<LinkId> = self.links.keys().copied().collect();
+            links.into_iter().for_each(|link| self.serve(link));
+        }
+        for (space, collection) in pump {
+            self.pump(space, collection);
+        }
+    }
+
+    fn entry_durable(&mut self, space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source>) {
+        let id = entry.header.journal;
+        let position = entry.position();
+        if let Some(known) = self.spaces.get_mut(&space) {
+            known.durable_arrival = known.durable_arrival.max(arrival);
+            if let Some(journal) = known.journals.get_mut(&id) {
+                journal.durable = position;
+                journal.durable_arrival = arrival;
+            }
+        }
+        self.recent.put(space, entry);
+        if let Some(source) = source {
+            self.give_back_credit(source);
+            self.owe_receipt(source.link, space, id, position.seq);
+        }
+        for (link, state) in &mut self.links {
+            if source.is_none_or(|source| source.link != *link) {
+                state.new_entry(space, id, position.seq);
+            }
+        }
+        self.caught_up(space, id);
+    }
+}

@@ -1,0 +1,491 @@
+//! The exchange of one space on one link: compare, ask, stream.
+//!
+//! 1. Both send `State`. Equal digests: done, in one round trip.
+//! 2. Otherwise both send `Frontier`: what changed since the other last had everything, or all of it at a first meeting.
+//! 3. Both answer with `Want`, even if empty; from then on new entries are pushed as they become durable.
+//! 4. Who has everything that was offered sends `State` once more; equal digests end the exchange.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Replica;
+use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
+use crate::input::LinkId;
+use crate::limits::{FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, JOURNALS};
+use crate::output::Event;
+use crate::wire::{Frame, Frontier, Handle, Range, RosterPosition, State};
+
+/// Where the exchange stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// States are being compared.
+    Comparing,
+    /// Frontiers differ and are being made equal.
+    Exchanging,
+    /// Everything offered is here; the digests were compared again, or will be when the other side is done too.
+    Streaming,
+}
+
+/// A space on a link.
+#[derive(Debug)]
+pub(super) struct SpaceLink {
+    pub(super) space: SpaceId,
+    pub(super) phase: Phase,
+    /// What our last state said.
+    sent: Option<Sent>,
+    theirs: Option<State>,
+    /// Whether the last frontier we sent was only what changed.
+    sent_delta: bool,
+    in_sync: bool,
+    pub(super) roster_busy: bool,
+    pub(super) roster_rounds: u8,
+    pub(super) roster_in: Vec<RosterPosition>,
+    frontier_in: Vec<(JournalId, Position)>,
+    want_in: usize,
+    /// Their frontier came: its arrival number, which becomes our cursor when nothing of it is lacking.
+    cursor: Option<u64>,
+    lacking: BTreeSet<JournalId>,
+    /// How far the peer is known to hold journals, as it offered or sent them.
+    pub(super) offered: BTreeMap<JournalId, u64>,
+    /// How far it has receipted ours.
+    pub(super) receipted: BTreeMap<JournalId, u64>,
+    /// Whether the peer has said what it lacks, so that entries may be sent.
+    pub(super) streaming: bool,
+    pub(super) todo: BTreeMap<JournalId, Outgoing>,
+    /// The journal that was served last.
+    pub(super) turn: Option<JournalId>,
+    owed: BTreeMap<JournalId, u64>,
+}
+
+/// What a peer is still to be sent of a journal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outgoing {
+    pub(super) next: u64,
+    /// Up to here it asked; beyond it is pushed.
+    pub(super) wanted_to: u64,
+    /// The last entry that went on the bulk stream: the next may only change streams when that one is receipted.
+    pub(super) last_bulk: u64,
+}
+
+/// What was true when a state was sent.
+#[derive(Debug, Clone)]
+struct Sent {
+    roster: [u8; 32],
+    frontier: [u8; 32],
+    own: Vec<(CollectionTag, u64)>,
+}
+
+impl SpaceLink {
+    pub(super) fn new(space: SpaceId) -> SpaceLink {
+        SpaceLink {
+            space,
+            phase: Phase::Comparing,
+            sent: None,
+            theirs: None,
+            sent_delta: false,
+            in_sync: false,
+            roster_busy: false,
+            roster_rounds: 0,
+            roster_in: Vec::new(),
+            frontier_in: Vec::new(),
+            want_in: 0,
+            cursor: None,
+            lacking: BTreeSet::new(),
+            offered: BTreeMap::new(),
+            receipted: BTreeMap::new(),
+            streaming: false,
+            todo: BTreeMap::new(),
+            turn: None,
+            owed: BTreeMap::new(),
+        }
+    }
+
+    /// Starts comparing anew; what is being streamed goes on.
+    fn restart(&mut self) {
+        self.phase = Phase::Comparing;
+        self.sent = None;
+        self.theirs = None;
+        self.in_sync = false;
+        self.roster_busy = false;
+        self.frontier_in.clear();
+    }
+
+    /// An entry became durable after our last state or frontier.
+    pub(super) fn new_entry(&mut self, journal: JournalId, seq: u64) {
+        if self.sent.is_some() && self.receipted.get(&journal).is_none_or(|held| *held < seq) {
+            self.todo.entry(journal).or_insert(Outgoing { next: seq, wanted_to: 0, last_bulk: 0 });
+        }
+    }
+
+    pub(super) fn quiet(&self) -> bool {
+        self.in_sync && self.todo.is_empty() && self.lacking.is_empty()
+    }
+
+    /// The roster digest that our last state showed.
+    pub(super) fn said_roster(&self) -> Option<[u8; 32]> {
+        self.sent.as_ref().map(|sent| sent.roster)
+    }
+
+    pub(super) fn lacking(&self) -> usize {
+        self.lacking.len()
+    }
+}
+
+impl Replica {
+    /// Says where this device stands; `fresh` asks the other side to say so too.
+    pub(super) fn send_state(&mut self, link: LinkId, space: SpaceId, fresh: bool) {
+        let (me, incarnation) = (self.device(), self.identity.incarnation);
+        let Some(known) = self.spaces.get(&space) else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let (Some(device), Some(handle)) = (state.device, state.handle(space)) else { return };
+        let Some(shared) = state.space_mut(space) else { return };
+        let own = known
+            .journals
+            .iter()
+            .filter(|(id, _)| id.device == me && id.incarnation == incarnation)
+            .map(|(id, journal)| (id.collection, journal.durable.seq));
+        let sent = Sent { roster: known.roster.digest(), frontier: known.frontier_digest(), own: own.collect() };
+        let peer = known.peers.get(&device);
+        let frame = Frame::State(State {
+            handle,
+            fresh,
+            roster: sent.roster,
+            frontier: sent.frontier,
+            arrival: known.durable_arrival,
+            seen_store: peer.and_then(|peer| peer.store).unwrap_or(StoreId([0; 16])),
+            seen: peer.map_or(0, |peer| peer.seen),
+        });
+        if shared.phase == Phase::Comparing {
+            shared.todo.clear();
+        }
+        shared.sent = Some(sent);
+        self.send(link, &frame);
+        self.compare(link, space);
+    }
+
+    /// Starts the exchange again on every link.
+    pub(super) fn sync_now(&mut self) {
+        let shared: Vec<(LinkId, SpaceId)> = self
+            .links
+            .iter()
+            .flat_map(|(link, state)| state.spaces.values().map(|shared| (*link, shared.space)))
+            .collect();
+        for (link, space) in shared {
+            self.restart_exchange(link, space);
+        }
+    }
+
+    pub(super) fn restart_exchange(&mut self, link: LinkId, space: SpaceId) {
+        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
+            shared.restart();
+            self.send_state(link, space, true);
+        }
+    }
+
+    /// Frames about a space that both sides have found.
+    pub(super) fn on_space_frame(&mut self, link: LinkId, frame: Frame) {
+        let handle = match &frame {
+            Frame::State(State { handle, .. })
+            | Frame::Frontier(Frontier { handle, .. })
+            | Frame::RosterHave { handle, .. }
+            | Frame::RosterOp { handle, .. }
+            | Frame::RosterEnd { handle }
+            | Frame::Want { handle, .. }
+            | Frame::Receipt { handle, .. }
+            | Frame::Peers { handle, .. } => *handle,
+            _ => return self.fault(link, "sent a frame out of turn"),
+        };
+        let Some(space) = self.shared_space(link, handle) else {
+            return; // The two found the space at different moments; the sender's next state starts again.
+        };
+        match frame {
+            Frame::State(state) => self.on_state(link, space, state),
+            Frame::Frontier(frontier) => self.on_frontier(link, space, frontier),
+            Frame::RosterHave { more, positions, .. } => self.on_roster_have(link, space, more, positions),
+            Frame::RosterOp { bytes, .. } => self.on_roster_op(link, space, &bytes),
+            Frame::RosterEnd { .. } => self.on_roster_end(link, space),
+            Frame::Want { more, ranges, .. } => self.on_want(link, space, more, ranges),
+            Frame::Receipt { positions, .. } => self.on_receipt(link, space, positions),
+            Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
+            _ => {}
+        }
+    }
+
+    pub(super) fn shared_space(&self, link: LinkId, handle: Handle) -> Option<SpaceId> {
+        Some(self.links.get(&link)?.spaces.get(&handle)?.space)
+    }
+
+    fn on_state(&mut self, link: LinkId, space: SpaceId, theirs: State) {
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        if theirs.fresh && shared.phase != Phase::Comparing {
+            shared.restart();
+            shared.theirs = Some(theirs);
+            return self.send_state(link, space, false);
+        }
+        shared.theirs = Some(theirs);
+        self.compare(link, space);
+    }
+
+    /// Both states are here: decides what is next.
+    fn compare(&mut self, link: LinkId, space: SpaceId) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let (Some(device), Some(store)) = (state.device, state.their_store()) else { return };
+        let Some(shared) = state.space_mut(space) else { return };
+        let (Some(sent), Some(theirs)) = (shared.sent.clone(), shared.theirs) else { return };
+        if sent.roster != theirs.roster {
+            return self.start_roster_exchange(link, space);
+        }
+        if sent.frontier == theirs.frontier {
+            shared.streaming = true;
+            shared.phase = Phase::Streaming;
+            shared.lacking.clear();
+            self.now_in_sync(link, space, device, store, &sent, theirs.arrival);
+            return self.serve(link);
+        }
+        match shared.phase {
+            Phase::Comparing => {
+                shared.phase = Phase::Exchanging;
+                let since = if theirs.seen_store == self.identity.store { theirs.seen } else { 0 };
+                self.send_frontier(link, space, since);
+            }
+            // What changed was exchanged and the digests still differ: what changed was not all. Once, all of it.
+            Phase::Streaming if shared.sent_delta => self.send_frontier(link, space, 0),
+            Phase::Exchanging | Phase::Streaming => {}
+        }
+    }
+
+    fn now_in_sync(
+        &mut self,
+        link: LinkId,
+        space: SpaceId,
+        device: DeviceId,
+        store: StoreId,
+        sent: &Sent,
+        arrival: u64,
+    ) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let peer = known.peers.entry(device).or_default();
+        let before = peer.clone();
+        (peer.store, peer.seen) = (Some(store), arrival);
+        for (collection, seq) in &sent.own {
+            let receipt = peer.receipts.entry(*collection).or_default();
+            *receipt = (*receipt).max(*seq);
+        }
+        peer.dirty |= before != *peer;
+        if peer.dirty {
+            self.peer_changed();
+        }
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        if !std::mem::replace(&mut shared.in_sync, true) {
+            self.notify(Event::InSync { space, device });
+        }
+    }
+
+    fn send_frontier(&mut self, link: LinkId, space: SpaceId, since: u64) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let since = if since <= known.durable_arrival { since } else { 0 };
+        let (positions, arrival) = (known.frontier_since(since), known.durable_arrival);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(handle) = state.handle(space) else { return };
+        if let Some(shared) = state.space_mut(space) {
+            shared.sent_delta = since > 0;
+            // The frontier says everything there is; what comes later is noted from here on.
+            shared.todo.retain(|_, out| out.next <= out.wanted_to);
+        }
+        let frames = positions.len().div_ceil(FRAME_POSITIONS).max(1);
+        for index in 0..frames {
+            let chunk = positions.iter().skip(index * FRAME_POSITIONS).take(FRAME_POSITIONS).copied().collect();
+            let more = index + 1 < frames;
+            self.send(link, &Frame::Frontier(Frontier { handle, answer: true, more, arrival, positions: chunk }));
+        }
+    }
+
+    fn on_frontier(&mut self, link: LinkId, space: SpaceId, frontier: Frontier) {
+        let (me, incarnation) = (self.device(), self.identity.incarnation);
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        shared.frontier_in.extend(frontier.positions);
+        if shared.frontier_in.len() > JOURNALS {
+            return self.fault(link, "offered more journals than a space may have");
+        }
+        if frontier.more {
+            return;
+        }
+        let positions = std::mem::take(&mut shared.frontier_in);
+        let mut rolled_back = false;
+        let Some(known) = self.spaces.get(&space) else { return };
+        for (journal, position) in &positions {
+            let mine = known.journals.get(journal);
+            let durable = mine.map_or(0, |journal| journal.durable.seq);
+            if journal.device == me && journal.incarnation == incarnation {
+                let held = mine.map_or(Position::START, |journal| journal.state.held);
+                rolled_back |= position.seq > held.seq || (position.seq == held.seq && position.hash != held.hash);
+            }
+            if mine.is_some_and(|journal| journal.state.closed) {
+                continue;
+            }
+            shared.offered.entry(*journal).and_modify(|seq| *seq = (*seq).max(position.seq)).or_insert(position.seq);
+            if position.seq > durable {
+                shared.lacking.insert(*journal);
+            }
+        }
+        if frontier.answer {
+            shared.cursor = Some(frontier.arrival);
+        }
+        if rolled_back {
+            self.own_journal_ahead(space, "a peer holds entries of this device that its store does not");
+        }
+        let journals: Vec<JournalId> = positions.into_iter().map(|(journal, _)| journal).collect();
+        self.want(link, space, &journals, frontier.answer);
+        self.check_caught_up(link, space);
+    }
+
+    /// Asks for what a peer offered and nobody was asked for yet; with `answer` even an empty question is sent.
+    fn want(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId], answer: bool) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(state) = self.links.get(&link) else { return };
+        let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
+        let mut ranges = Vec::new();
+        for journal in journals {
+            let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
+            let Some(to) = shared.offered.get(journal).copied().filter(|to| *to >= from) else { continue };
+            let asked = known.asked.get(journal);
+            if asked.is_some_and(|asked| asked.to >= from && self.links.contains_key(&asked.link)) {
+                continue;
+            }
+            known.asked.insert(*journal, super::space::Asked { link, to });
+            ranges.push(Range { journal: *journal, from, to });
+        }
+        if ranges.is_empty() && !answer {
+            return;
+        }
+        let frames = ranges.len().div_ceil(FRAME_RANGES).max(1);
+        for index in 0..frames {
+            let chunk = ranges.iter().skip(index * FRAME_RANGES).take(FRAME_RANGES).copied().collect();
+            self.send(link, &Frame::Want { handle, more: index + 1 < frames, ranges: chunk });
+        }
+    }
+
+    fn on_want(&mut self, link: LinkId, space: SpaceId, more: bool, ranges: Vec<Range>) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let member = state.device.is_some_and(|device| known.roster.role_of(&device).is_some());
+        if !member {
+            return self.fault(link, "asked for entries of a space of which it is not a member");
+        }
+        let Some(shared) = state.space_mut(space) else { return };
+        shared.want_in += ranges.len();
+        if shared.want_in > JOURNALS {
+            return self.fault(link, "asked for more journals than a space may have");
+        }
+        for range in ranges {
+            let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.durable.seq);
+            if range.from <= durable {
+                let wanted_to = range.to.min(durable);
+                shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0 });
+            }
+        }
+        if !more {
+            shared.want_in = 0;
+            shared.streaming = true;
+            self.serve(link);
+        }
+    }
+
+    /// A journal has grown durably: what was asked may be fulfilled, and more may be offered.
+    pub(super) fn caught_up(&mut self, space: SpaceId, journal: JournalId) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let durable = known.journals.get(&journal).map_or(0, |journal| journal.durable.seq);
+        if known.asked.get(&journal).is_some_and(|asked| asked.to <= durable) {
+            known.asked.remove(&journal);
+            self.ask(space, journal);
+        }
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { continue };
+            if shared.lacking.contains(&journal) && shared.offered.get(&journal).is_none_or(|to| *to <= durable) {
+                shared.lacking.remove(&journal);
+                self.check_caught_up(link, space);
+            }
+        }
+    }
+
+    /// Everything that a peer offered is here: the cursor moves, and the digests are compared once more.
+    fn check_caught_up(&mut self, link: LinkId, space: SpaceId) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let (Some(device), Some(store)) = (state.device, state.their_store()) else { return };
+        let Some(shared) = state.space_mut(space) else { return };
+        let Some(cursor) = shared.cursor.filter(|_| shared.lacking.is_empty()) else { return };
+        shared.cursor = None;
+        let first = shared.phase == Phase::Exchanging;
+        shared.phase = Phase::Streaming;
+        if let Some(known) = self.spaces.get_mut(&space) {
+            let peer = known.peers.entry(device).or_default();
+            if (peer.store, peer.seen) != (Some(store), cursor) {
+                (peer.store, peer.seen, peer.dirty) = (Some(store), cursor, true);
+                self.peer_changed();
+            }
+        }
+        if first {
+            self.send_state(link, space, false);
+        }
+    }
+
+    fn on_receipt(&mut self, link: LinkId, space: SpaceId, positions: Vec<(JournalId, u64)>) {
+        let (me, incarnation) = (self.device(), self.identity.incarnation);
+        let Some(device) = self.links.get(&link).and_then(|state| state.device) else { return };
+        for (journal, seq) in positions {
+            self.peer_holds(link, space, (journal, seq));
+            let Some(known) = self.spaces.get_mut(&space) else { return };
+            // A receipt counts no further than what there is.
+            let seq = seq.min(known.journals.get(&journal).map_or(0, |journal| journal.durable.seq));
+            if journal.device == me && journal.incarnation == incarnation {
+                let peer = known.peers.entry(device).or_default();
+                let receipt = peer.receipts.entry(journal.collection).or_default();
+                if *receipt < seq {
+                    *receipt = seq;
+                    peer.dirty = true;
+                    self.peer_changed();
+                    self.notify(Event::Receipted { space, device, collection: journal.collection, seq });
+                }
+            }
+        }
+        self.serve(link);
+    }
+
+    /// A peer holds a journal this far: it need not be sent.
+    pub(super) fn peer_holds(&mut self, link: LinkId, space: SpaceId, (journal, seq): (JournalId, u64)) {
+        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
+            let known = shared.receipted.entry(journal).or_default();
+            *known = (*known).max(seq);
+        }
+    }
+
+    /// A peer showed by what it sent that it holds a journal this far.
+    pub(super) fn offered(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
+        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
+            let known = shared.offered.entry(journal).or_default();
+            *known = (*known).max(seq);
+            shared.lacking.insert(journal);
+        }
+    }
+
+    pub(super) fn owe_receipt(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
+        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
+            shared.owed.insert(journal, seq);
+        }
+    }
+
+    /// Sends the receipts that are owed, cumulative and together.
+    pub(super) fn send_receipts(&mut self) {
+        let mut frames = Vec::new();
+        for (link, state) in &mut self.links {
+            for (handle, shared) in &mut state.spaces {
+                let owed: Vec<(JournalId, u64)> = std::mem::take(&mut shared.owed).into_iter().collect();
+                let chunks = owed.chunks(FRAME_RECEIPTS);
+                frames.extend(chunks.map(|c| (*link, Frame::Receipt { handle: *handle, positions: c.to_vec() })));
+            }
+        }
+        for (link, frame) in frames {
+            self.send(link, &frame);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Entries from peers, from the frame to the batch.
+//!
+//! In order: form, place in the journal, roster heads and role (here, cheap); signature, unsealing (a job); then the store. An
+//! entry that does not follow the last one is refused and asked for again, never buffered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::space::{Arrived, Asked, Journal, Source, Space, Unstored};
+use super::work::remember;
+use super::{JobPurpose, Replica};
+use crate::entry::Entry;
+use crate::id::{CollectionTag, JournalId, Position, SpaceId};
+use crate::input::LinkId;
+use crate::job::{Job, OpenTask, Opened};
+use crate::limits::{JOURNALS, ONE_COMMIT_BYTES, OPENED_BYTES, OPEN_ENTRIES};
+use crate::wire::{Frame, Range};
+
+/// What is to be done with an entry that came.
+enum Verdict {
+    Accept,
+    /// Held already, or being checked: harmless.
+    Duplicate,
+    /// Does not follow what is held: ask for what lies between.
+    Gap,
+    /// This device has yet to learn the roster that it cites.
+    UnknownRoster,
+    /// The journal is closed: nothing after its end counts.
+    Closed,
+    /// Its sender broke a rule that every honest peer checks.
+    Fault(String),
+}
+
+impl Replica {
+    /// Takes a whole entry from a link.
+    pub(super) fn on_entry(&mut self, space: SpaceId, source: Source, bytes: Vec<u8>) {
+        let entry = match Entry::decode(bytes) {
+            Ok(entry) => entry,
+            Err(error) => return self.fault(source.link, &format!("sent a malformed entry: {error}")),
+        };
+        let own = (entry.header.journal.device, entry.header.journal.incarnation)
+            == (self.device(), self.identity.incarnation);
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let (journal, seq) = (entry.header.journal, entry.header.seq);
+        let held_by_peer = (journal, seq);
+        match judge(known, &entry) {
+            Verdict::Fault(fault) => self.fault(source.link, &fault),
+            Verdict::Accept if own => {
+                // Somebody holds an entry of this very life of the store that the store does not: it was copied or rolled back.
+                self.own_journal_ahead(space, "a peer holds entries of this device that its store does not");
+                self.give_back_credit(source);
+            }
+            Verdict::Accept => {
+                known.journals.entry(journal).or_insert_with(Journal::empty).receiving = entry.position();
+                known.unopened.push_back(Arrived { entry: Arc::new(entry), source });
+                self.peer_holds(source.link, space, held_by_peer);
+                self.open_next(space);
+            }
+            Verdict::Duplicate => {
+                self.peer_holds(source.link, space, held_by_peer);
+                self.give_back_credit(source);
+            }
+            Verdict::Gap => {
+                self.give_back_credit(source);
+                self.offered(source.link, space, journal, seq);
+                self.ask(space, journal);
+            }
+            Verdict::UnknownRoster => {
+                self.give_back_credit(source);
+                self.offered(source.link, space, journal, seq);
+                self.start_roster_exchange(source.link, space);
+            }
+            Verdict::Closed => self.give_back_credit(source),
+        }
+    }
+
+    /// Starts the next open job of a space, if none runs.
+    fn open_next(&mut self, space: SpaceId) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        if known.opening || known.unopened.is_empty() {
+            return;
+        }
+        known.opening = true;
+        let count = known.unopened.len().min(OPEN_ENTRIES);
+        let mut tasks = Vec::with_capacity(count);
+        let mut sources = Vec::with_capacity(count);
+        for Arrived { entry, source } in known.unopened.drain(..count) {
+            let key = known.keys.get(&entry.header.epoch).cloned();
+            tasks.push(OpenTask { entry, verify: true, key });
+            sources.push(source);
+        }
+        self.job(Job::Open(tasks), JobPurpose::Ingest { space, sources });
+    }
+
+    pub(super) fn on_ingested(&mut self, space: SpaceId, sources: Vec<Source>, opened: Vec<Opened>) {
+        let wall_ms = self.now.wall_ms;
+        let mut touched: BTreeSet<CollectionTag> = BTreeSet::new();
+        let mut bytes = 0;
+        let mut forged = Vec::new();
+        for (opened, source) in opened.into_iter().zip(sources) {
+            let Some(known) = self.spaces.get_mut(&space) else { return };
+            let entry = Arc::clone(&opened.entry);
+            let id = entry.header.journal;
+            let Some(journal) = known.journals.get_mut(&id) else { continue };
+            if !opened.genuine {
+                forged.push((source.link, id));
+                continue;
+            }
+            if !follows(&journal.state.held, &entry) {
+                self.give_back_credit(source);
+                continue; // An entry before it was forged; the link that brought the forgery is closed below.
+            }
+            let arrival = known.next_arrival();
+            if let Some(journal) = known.journals.get_mut(&id) {
+                journal.state.held = entry.position();
+                journal.state.arrival = arrival;
+            }
+            self.clock.observe(entry.header.time, wall_ms);
+            bytes += entry.as_bytes().len();
+            remember(known, opened, OPENED_BYTES);
+            let work = known.collections.entry(id.collection).or_default();
+            work.unapplied.insert(id);
+            work.unstored.push(Unstored { entry, arrival, source });
+            touched.insert(id.collection);
+        }
+        for (link, journal) in forged {
+            self.reset_receiving(space, journal);
+            self.fault(link, "sent an entry whose signature or hash is wrong");
+        }
+        if let Some(known) = self.spaces.get_mut(&space) {
+            known.opening = false;
+        }
+        for collection in touched {
+            if bytes > ONE_COMMIT_BYTES {
+                // Bulk: durable, credited and receipted at once; applied when its turn comes.
+                self.flush(space, collection);
+            }
+            self.pump(space, collection);
+        }
+        self.open_next(space);
+    }
+
+    pub(super) fn on_ingest_panicked(&mut self, space: SpaceId, sources: &[Source]) {
+        let links: BTreeSet<LinkId> = sources.iter().map(|source| source.link).collect();
+        if let Some(known) = self.spaces.get_mut(&space) {
+            known.opening = false;
+            known.unopened.clear();
+            known.journals.values_mut().for_each(|journal| journal.receiving = journal.state.held);
+        }
+        for link in links {
+            self.fault(link, "sent entries that could not be opened");
+        }
+    }
+
+    /// What follows a forgery in its journal, and is still waiting, follows nothing.
+    fn reset_receiving(&mut self, space: SpaceId, id: JournalId) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        if let Some(journal) = known.journals.get_mut(&id) {
+            journal.receiving = journal.state.held;
+        }
+        let (dropped, kept): (Vec<_>, Vec<_>) =
+            known.unopened.drain(..).partition(|arrived| arrived.entry.header.journal == id);
+        known.unopened.extend(kept);
+        known.asked.remove(&id);
+        for arrived in dropped {
+            self.give_back_credit(arrived.source);
+        }
+        self.ask(space, id);
+    }
+
+    /// Asks one linked peer that holds more of a journal than this device for what is missing.
+    pub(super) fn ask(&mut self, space: SpaceId, journal: JournalId) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let from = known.journals.get(&journal).map_or(0, |journal| journal.receiving.seq) + 1;
+        if known.journals.get(&journal).is_some_and(|journal| journal.state.closed) {
+            return;
+        }
+        if let Some(asked) = known.asked.get(&journal) {
+            if asked.to >= from && self.links.contains_key(&asked.link) {
+                return;
+            }
+            known.asked.remove(&journal);
+        }
+        let best = self
+            .links
+            .iter()
+            .filter_map(|(link, state)| Some((*link, state.space(space)?.offered.get(&journal).copied()?)))
+            .filter(|(_, to)| *to >= from)
+            .max_by_key(|(link, to)| (*to, std::cmp::Reverse(*link)));
+        let Some((link, to)) = best else { return };
+        known.asked.insert(journal, Asked { link, to });
+        let Some(handle) = self.links.get(&link).and_then(|state| state.handle(space)) else { return };
+        self.send(link, &Frame::Want { handle, more: false, ranges: vec![Range { journal, from, to }] });
+    }
+
+    /// A peer shows this device's present journal ahead of the store, or different: this store is a copy or was restored.
+    pub(super) fn own_journal_ahead(&mut self, space: SpaceId, reason: &str) {
+        self.start_incarnation(reason);
+        let collections: Vec<_> =
+            self.spaces.get(&space).map(|s| s.collections.keys().copied().collect()).unwrap_or_default();
+        for collection in collections {
+            self.pump(space, collection);
+        }
+    }
+}
+
+fn follows(held: &Position, entry: &Entry) -> bool {
+    entry.header.seq == held.seq + 1 && entry.header.prev == held.hash
+}
+
+/// Everything that can be said of an entry without a key and without its signature.
+fn judge(space: &Space, entry: &Entry) -> Verdict {
+    let header = &entry.header;
+    if header.space != space.id {
+        return Verdict::Fault("sent an entry of another space".into());
+    }
+    if let Some(journal) = space.journals.get(&header.journal) {
+        if journal.state.closed {
+            return Verdict::Closed;
+        }
+        if header.seq <= journal.receiving.seq {
+            if header.seq == journal.receiving.seq && entry.hash != journal.receiving.hash {
+                return Verdict::Closed; // The other branch of a fork: the one that came first stays.
+            }
+            return Verdict::Duplicate;
+        }
+        if header.seq > journal.receiving.seq + 1 {
+            return Verdict::Gap;
+        }
+        if !follows(&journal.receiving, entry) {
+            return Verdict::Closed;
+        }
+    } else if space.journals.len() >= JOURNALS {
+        return Verdict::Fault(format!("opened more than {JOURNALS} journals in the space"));
+    } else if header.seq != 1 {
+        return Verdict::Gap;
+    }
+    match space.roster.role_at(&header.roster_heads, &header.journal.device) {
+        Err(_) => Verdict::UnknownRoster,
+        Ok(Some(role)) if role.can_write() => Verdict::Accept,
+        Ok(Some(role)) => Verdict::Fault(format!("sent an entry by a device whose role is {role}, which may not write")),
+        Ok(None) => Verdict::Fault("sent an entry by a device that is not a member of the space".into()),
+    }
+}

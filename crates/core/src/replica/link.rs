@@ -1,0 +1,367 @@
+//! A link: its handshake, its credit, and which spaces it shares.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::exchange::SpaceLink;
+use super::space::Source;
+use super::Replica;
+use crate::id::{DeviceId, JournalId, SpaceId};
+use crate::input::{Class, LinkId};
+use crate::keys;
+use crate::limits::*;
+use crate::output::{Event, Output};
+use crate::seal;
+use crate::wire::{self, Frame, Handle, Hello, PROTOCOL_VERSION};
+
+const AUTH_LABEL: &str = "farshore hello v1";
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: Vec<u8>,
+    pub(super) address: String,
+    pub(super) dialled: bool,
+    mine: Hello,
+    theirs: Option<Hello>,
+    /// Set when the device key is proved.
+    pub(super) device: Option<DeviceId>,
+    deadline: u64,
+    sent_tags: Option<Vec<[u8; 16]>>,
+    their_tags: BTreeSet<[u8; 16]>,
+    pub(super) spaces: BTreeMap<Handle, SpaceLink>,
+    handles: BTreeMap<SpaceId, Handle>,
+    /// What this side may still send, and what the other side has sent that was not given back, by class.
+    pub(super) credit: Credit,
+    received: Credit,
+    /// An entry that comes in parts, by class.
+    pub(super) parts: BTreeMap<Class, Parts>,
+    /// Whether entries to be sent are being loaded.
+    pub(super) loading: bool,
+    /// Ctl bytes from a device that shares nothing.
+    stranger_bytes: usize,
+}
+
+/// Bytes by class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Credit {
+    pub(super) live: u64,
+    pub(super) bulk: u64,
+}
+
+impl Credit {
+    pub(super) fn of(&mut self, class: Class) -> &mut u64 {
+        match class {
+            Class::Bulk => &mut self.bulk,
+            Class::Live | Class::Ctl => &mut self.live,
+        }
+    }
+
+    /// The window that both sides start with.
+    pub(super) fn window(class: Class) -> u64 {
+        match class {
+            Class::Bulk => BULK_WINDOW_BYTES.into(),
+            Class::Live | Class::Ctl => LIVE_WINDOW_BYTES.into(),
+        }
+    }
+}
+
+/// An entry of which some parts are here.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) handle: Handle,
+    pub(super) total: usize,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Link {
+    pub(super) fn hello_deadline(&self) -> Option<u64> {
+        self.device.is_none().then_some(self.deadline)
+    }
+
+    pub(super) fn space(&self, space: SpaceId) -> Option<&SpaceLink> {
+        self.spaces.get(self.handles.get(&space)?)
+    }
+
+    pub(super) fn space_mut(&mut self, space: SpaceId) -> Option<&mut SpaceLink> {
+        self.spaces.get_mut(self.handles.get(&space)?)
+    }
+
+    pub(super) fn handle(&self, space: SpaceId) -> Option<Handle> {
+        self.handles.get(&space).copied()
+    }
+
+    /// An entry became durable: this peer may need it.
+    pub(super) fn new_entry(&mut self, space: SpaceId, journal: JournalId, seq: u64) {
+        if let Some(shared) = self.space_mut(space) {
+            shared.new_entry(journal, seq);
+        }
+    }
+
+    pub(super) fn their_store(&self) -> Option<crate::id::StoreId> {
+        self.theirs.as_ref().map(|hello| hello.store)
+    }
+
+    /// What the link is doing, for a person.
+    pub(super) fn phase(&self) -> String {
+        match (&self.device, self.spaces.len()) {
+            (None, _) => "proving devices".into(),
+            (Some(_), 0) => "no space in common".into(),
+            (Some(_), _) if self.spaces.values().all(SpaceLink::quiet) => "in sync".into(),
+            _ => "syncing".into(),
+        }
+    }
+
+    pub(super) fn nonces(&self) -> Option<([u8; 32], [u8; 32])> {
+        Some((self.mine.nonce, self.theirs.as_ref()?.nonce))
+    }
+}
+
+impl Replica {
+    pub(super) fn on_link_up(&mut self, link: LinkId, peer: Vec<u8>, address: String, dialled: bool) {
+        if self.links.len() >= LINKS {
+            let reason = format!("{LINKS} links are open already");
+            self.outputs.push_back(Output::Close { link, reason });
+            return;
+        }
+        let mine = Hello {
+            min_version: PROTOCOL_VERSION,
+            max_version: PROTOCOL_VERSION,
+            features: 0,
+            nonce: self.entropy.array(),
+            store: self.identity.store,
+            device: self.identity.device,
+        };
+        let hello = Frame::Hello(mine.clone());
+        let window = Credit { live: LIVE_WINDOW_BYTES.into(), bulk: BULK_WINDOW_BYTES.into() };
+        let state = Link {
+            peer,
+            address,
+            dialled,
+            mine,
+            theirs: None,
+            device: None,
+            deadline: self.now.mono_ms + HELLO_MS,
+            sent_tags: None,
+            their_tags: BTreeSet::new(),
+            spaces: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            credit: window,
+            received: Credit { live: 0, bulk: 0 },
+            parts: BTreeMap::new(),
+            loading: false,
+            stranger_bytes: 0,
+        };
+        self.links.insert(link, state);
+        self.send(link, &hello);
+    }
+
+    pub(super) fn on_link_down(&mut self, link: LinkId) {
+        let Some(state) = self.links.remove(&link) else { return };
+        if let Some(device) = state.device
+            && !state.spaces.is_empty()
+        {
+            self.notify(Event::PeerDown { device });
+        }
+        for join in self.joins.values_mut() {
+            join.link_down(link);
+        }
+        // What was asked of this peer is asked of another.
+        let mut again = Vec::new();
+        for space in self.spaces.values_mut() {
+            let lost: Vec<JournalId> =
+                space.asked.iter().filter(|(_, asked)| asked.link == link).map(|(journal, _)| *journal).collect();
+            for journal in lost {
+                space.asked.remove(&journal);
+                again.push((space.id, journal));
+            }
+        }
+        for (space, journal) in again {
+            self.ask(space, journal);
+        }
+    }
+
+    /// A peer broke the protocol: its link is closed and nobody else's (I6).
+    pub(super) fn fault(&mut self, link: LinkId, fault: &str) {
+        if !self.links.contains_key(&link) {
+            return;
+        }
+        self.send(link, &Frame::Goodbye { reason: fault.to_owned() });
+        self.outputs.push_back(Output::Close { link, reason: fault.to_owned() });
+        self.notify(Event::PeerFault { link, fault: fault.to_owned() });
+        self.on_link_down(link);
+    }
+
+    pub(super) fn send(&mut self, link: LinkId, frame: &Frame) {
+        let class = match frame {
+            Frame::RosterOp { .. } | Frame::RosterEnd { .. } | Frame::Grant { .. } => Class::Live,
+            _ => Class::Ctl,
+        };
+        self.send_on(link, class, frame);
+    }
+
+    pub(super) fn send_on(&mut self, link: LinkId, class: Class, frame: &Frame) {
+        self.outputs.push_back(Output::Send { link, class, frame: frame.encode() });
+    }
+
+    pub(super) fn on_frame(&mut self, link: LinkId, class: Class, bytes: &[u8]) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.spaces.is_empty() {
+            state.stranger_bytes += bytes.len();
+        }
+        let frame = match Frame::decode(class, bytes) {
+            Ok(frame) => frame,
+            Err(error) => return self.fault(link, &format!("sent a malformed frame: {error}")),
+        };
+        let proved = state.device.is_some();
+        let stranger = state.spaces.is_empty() && state.stranger_bytes > STRANGER_BYTES;
+        match frame {
+            Frame::Hello(hello) => self.on_hello(link, hello),
+            Frame::Auth { signature } => self.on_auth(link, &signature),
+            Frame::Goodbye { .. } => {
+                self.outputs.push_back(Output::Close { link, reason: "the peer said goodbye".into() });
+                self.on_link_down(link);
+            }
+            _ if !proved => self.fault(link, "sent a frame before it proved its device"),
+            _ if stranger && !self.is_joining(link) => self.fault(link, "shares no space and sent too much"),
+            Frame::Spaces { tags } => self.on_spaces(link, tags),
+            Frame::Credit { class, bytes } => self.on_credit(link, class, bytes),
+            Frame::Join { ticket, certificate, mac } => self.on_join(link, ticket, &certificate, &mac),
+            Frame::Welcome { ticket, space, mac } => self.on_welcome(link, ticket, space, &mac),
+            Frame::Refuse { ticket, reason } => self.on_refuse(link, ticket, &reason),
+            Frame::Grant { ticket, last, bytes } => self.on_grant(link, ticket, last, bytes),
+            Frame::Entry { handle, bytes } => self.on_entry_frame(link, class, handle, bytes),
+            Frame::Part { handle, total, offset, bytes } => self.on_part(link, class, handle, total, offset, &bytes),
+            other => self.on_space_frame(link, other),
+        }
+    }
+
+    fn on_hello(&mut self, link: LinkId, hello: Hello) {
+        let me = self.identity.transport_peer();
+        let keys = self.keys();
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.theirs.is_some() {
+            return self.fault(link, "said hello twice");
+        }
+        if hello.min_version > PROTOCOL_VERSION || hello.max_version < PROTOCOL_VERSION {
+            let theirs = format!("{} to {}", hello.min_version, hello.max_version);
+            return self.fault(link, &format!("speaks protocol {theirs}, this device {PROTOCOL_VERSION}: update the older one"));
+        }
+        if hello.device == state.mine.device {
+            return self.fault(link, "is this very device: its store was copied; delete the copy or run `farshore init` there");
+        }
+        let message = wire::auth_message(&me, &state.peer, &state.mine, &hello);
+        state.theirs = Some(hello);
+        let signature = keys.sign(AUTH_LABEL, &message);
+        self.send(link, &Frame::Auth { signature });
+    }
+
+    fn on_auth(&mut self, link: LinkId, signature: &[u8; 64]) {
+        let me = self.identity.transport_peer();
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(theirs) = state.theirs.as_ref().filter(|_| state.device.is_none()) else {
+            return self.fault(link, "proved its device out of turn");
+        };
+        let message = wire::auth_message(&state.peer, &me, theirs, &state.mine);
+        if !keys::verify(&theirs.device.0, AUTH_LABEL, &message, signature) {
+            return self.fault(link, "could not prove the device that it claims to be");
+        }
+        let device = theirs.device;
+        state.device = Some(device);
+        let (peer, address) = (state.peer.clone(), if state.dialled { state.address.clone() } else { String::new() });
+        for space in self.spaces.values_mut().filter(|space| space.roster.role_of(&device).is_some()) {
+            let known = space.peers.entry(device).or_default();
+            known.dirty |= known.peer_id != peer;
+            known.peer_id.clone_from(&peer);
+            known.met_at(&address);
+        }
+        self.peer_changed();
+        self.keep_peers();
+        self.send_tags(link);
+        self.joins_on_link(link, device);
+    }
+
+    /// Says which spaces this device has, in tags that only those who have them too can read.
+    pub(super) fn send_tags(&mut self, link: LinkId) {
+        let Some(nonces) = self.links.get(&link).filter(|state| state.device.is_some()).and_then(Link::nonces) else {
+            return;
+        };
+        let (mine, theirs) = nonces;
+        let keys = self.spaces.values().flat_map(|space| space.keys.values());
+        let mut tags: Vec<[u8; 16]> = keys.map(|key| seal::discovery_tag(key, &mine, &theirs)).collect();
+        tags.sort_unstable();
+        tags.truncate(SPACE_TAGS);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.sent_tags.as_ref() != Some(&tags) {
+            state.sent_tags = Some(tags.clone());
+            self.send(link, &Frame::Spaces { tags });
+        }
+        self.match_spaces(link);
+    }
+
+    fn on_spaces(&mut self, link: LinkId, tags: Vec<[u8; 16]>) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.their_tags = tags.into_iter().collect();
+        }
+        self.match_spaces(link);
+    }
+
+    /// Finds the spaces that both sides have and starts the exchange of those that are new on this link.
+    fn match_spaces(&mut self, link: LinkId) {
+        let Some(state) = self.links.get(&link) else { return };
+        let (Some(nonces), Some(device)) = (state.nonces(), state.device) else { return };
+        let (mine, theirs) = nonces;
+        let mut fresh = Vec::new();
+        for space in self.spaces.values().filter(|space| !state.handles.contains_key(&space.id)) {
+            let common = space.keys.values().filter(|key| {
+                state.their_tags.contains(&seal::discovery_tag(key, &theirs, &mine))
+            });
+            // Both sides find the same epochs in common, and name the space by the least of the same tags.
+            let tags = common.map(|key| seal::discovery_tag(key, &mine.min(theirs), &mine.max(theirs)));
+            if let Some(tag) = tags.min() {
+                let mut handle = [0; 8];
+                handle.copy_from_slice(&tag[..8]);
+                fresh.push((Handle(handle), space.id));
+            }
+        }
+        let first = state.spaces.is_empty() && !fresh.is_empty();
+        for (handle, space) in fresh {
+            if let Some(state) = self.links.get_mut(&link) {
+                state.handles.insert(space, handle);
+                state.spaces.insert(handle, SpaceLink::new(space));
+            }
+            self.send_state(link, space, true);
+            self.send_hints(link, space);
+        }
+        if first {
+            self.notify(Event::PeerUp { device, link });
+        }
+    }
+
+    fn on_credit(&mut self, link: LinkId, class: Class, bytes: u32) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let credit = state.credit.of(class);
+        *credit = (*credit + u64::from(bytes)).min(Credit::window(class));
+        self.serve(link);
+    }
+
+    /// Counts what came against the window; a peer that sends more than it was granted is faulted.
+    pub(super) fn count_received(&mut self, source: Source) -> bool {
+        let Some(state) = self.links.get_mut(&source.link) else { return false };
+        let received = state.received.of(source.class);
+        *received += u64::from(source.bytes);
+        // One entry larger than the window may be under way when nothing else is.
+        if *received > Credit::window(source.class).max(ENTRY_BYTES as u64) {
+            self.fault(source.link, "sent more than it was granted");
+            return false;
+        }
+        true
+    }
+
+    /// Lets the peer send as many bytes again.
+    pub(super) fn give_back_credit(&mut self, source: Source) {
+        let Some(state) = self.links.get_mut(&source.link) else { return };
+        let received = state.received.of(source.class);
+        *received = received.saturating_sub(source.bytes.into());
+        self.send(source.link, &Frame::Credit { class: source.class, bytes: source.bytes });
+    }
+}

@@ -1,0 +1,355 @@
+//! The one loop: a device's whole behaviour as a state machine.
+//!
+//! - [`identity`]: who this device is; creating one.
+//! - [`request`]: what the app asks; local edits queue up by collection.
+//! - [`work`]: a collection's documents are worked on by one job at a time, for local edits or for entries of others.
+//! - [`ingest`]: entries from peers: checked, stored, opened, applied.
+//! - [`durable`]: what becomes visible when a batch is durable, and not before.
+//! - [`link`], [`exchange`], [`serve`], [`pair`]: the frames.
+
+mod cache;
+mod durable;
+mod exchange;
+mod identity;
+mod ingest;
+mod link;
+mod pair;
+mod request;
+mod roster_sync;
+mod serve;
+mod space;
+mod status;
+mod work;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp};
+use crate::bytes::DecodeError;
+use crate::entropy::Entropy;
+use crate::id::{CollectionTag, DeviceId, DocKey, SpaceId};
+use crate::input::{Input, LinkId, Now, RequestId};
+use crate::job::{DocSource, Job, JobResult};
+use crate::limits::SAVE_PEERS_MS;
+use crate::output::{Event, Output, Reply, RequestError};
+use crate::roster::Roster;
+use crate::time::{Clock, HybridTime};
+
+use cache::{DocCache, RecentEntries};
+use durable::Effect;
+pub use identity::{Identity, NewIdentity};
+use link::Link;
+use pair::{Invitation, PendingJoin};
+use request::EditRequest;
+use space::{Journal, Peer, Space};
+
+/// A device: everything it knows, and everything it does next.
+#[derive(Debug)]
+pub struct Replica {
+    identity: Identity,
+    now: Now,
+    clock: Clock,
+    entropy: Entropy,
+    spaces: BTreeMap<SpaceId, Space>,
+    links: BTreeMap<LinkId, Link>,
+    invitations: BTreeMap<[u8; 16], Invitation>,
+    joins: BTreeMap<[u8; 16], PendingJoin>,
+    /// Addresses of this device, for those it meets.
+    addresses: Vec<String>,
+    requests: BTreeMap<RequestId, EditRequest>,
+    cache: DocCache,
+    recent: RecentEntries,
+    outputs: VecDeque<Output>,
+    last_batch: u64,
+    last_call: u64,
+    /// What becomes true when a batch is durable.
+    batches: BTreeMap<u64, Vec<Effect>>,
+    loads: BTreeMap<u64, LoadPurpose>,
+    jobs: BTreeMap<u64, JobPurpose>,
+    /// When changed peer records are due to be saved.
+    save_peers_at: Option<u64>,
+    kept_peers: Vec<crate::output::PeerAddress>,
+}
+
+/// Why a load was asked for.
+#[derive(Debug)]
+enum LoadPurpose {
+    /// For a collection's work: documents already at hand, and the keys being loaded.
+    Work { space: SpaceId, collection: CollectionTag, at_hand: Vec<(DocKey, DocSource)>, missing: Vec<DocKey> },
+    /// Entries that wait to be applied and are not in memory.
+    Unapplied { space: SpaceId, collection: CollectionTag },
+    /// Entries that a link is to be sent.
+    Serve { link: LinkId, space: SpaceId },
+}
+
+/// Why a job runs.
+#[derive(Debug)]
+enum JobPurpose {
+    /// Entries from peers.
+    Ingest { space: SpaceId, sources: Vec<space::Source> },
+    /// Entries read back from the own store.
+    Reopen { space: SpaceId, collection: CollectionTag },
+    /// A collection's work.
+    Work { space: SpaceId, collection: CollectionTag },
+}
+
+/// A reason to wake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A link has not proved its device in time.
+    Hello,
+    /// Changed peer records are due to be saved.
+    SavePeers,
+}
+
+/// Why a replica cannot start from what the store gave.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store was never given an identity.
+    #[error("the store holds no device identity: it was not created by `farshore init` or Node::open, or creation was cut short")]
+    NoIdentity,
+    /// The store's bytes are damaged or newer.
+    #[error("the store's {what} cannot be read: {error}")]
+    Damaged {
+        /// Which record.
+        what: &'static str,
+        /// What is wrong.
+        error: DecodeError,
+    },
+    /// A roster operation that was accepted once is refused now.
+    #[error("the roster of space {space} cannot be rebuilt: {error}; restore the store from a backup or join again")]
+    Roster {
+        /// The space.
+        space: SpaceId,
+        /// What is wrong.
+        error: String,
+    },
+}
+
+impl Replica {
+    /// Starts from what the store holds. `seed` is fresh randomness for this life; with `copied` a new incarnation is started.
+    ///
+    /// # Errors
+    /// The store is damaged, newer, or was never given an identity.
+    pub fn open(boot: Boot, copied: bool, seed: [u8; 32], now: Now) -> Result<Replica, OpenError> {
+        let entropy = Entropy::from_seed(&seed, "farshore v1 replica");
+        let identity = Identity::read(&boot.meta)?;
+        let mut replica = Replica {
+            clock: Clock::resume(HybridTime(identity::read_clock(&boot.meta))),
+            identity,
+            now,
+            entropy,
+            spaces: BTreeMap::new(),
+            links: BTreeMap::new(),
+            invitations: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            addresses: Vec::new(),
+            requests: BTreeMap::new(),
+            cache: DocCache::default(),
+            recent: RecentEntries::default(),
+            outputs: VecDeque::new(),
+            last_batch: 0,
+            last_call: 0,
+            batches: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            save_peers_at: None,
+            kept_peers: Vec::new(),
+        };
+        for space in boot.spaces {
+            let space = replica.boot_space(space)?;
+            replica.spaces.insert(space.id, space);
+        }
+        for (ticket, record) in boot.invitations {
+            let invitation =
+                Invitation::decode(&record).map_err(|error| OpenError::Damaged { what: "invitation", error })?;
+            replica.invitations.insert(ticket, invitation);
+        }
+        if copied {
+            replica.start_incarnation("the store file is a copy or was restored");
+        }
+        replica.keep_peers();
+        for (space, collection) in replica.all_collections() {
+            replica.pump(space, collection);
+        }
+        Ok(replica)
+    }
+
+    fn boot_space(&self, boot: BootSpace) -> Result<Space, OpenError> {
+        let refuse = |error: String| OpenError::Roster { space: boot.space, error };
+        let mut ops = boot.roster.iter();
+        let genesis = ops.next().ok_or_else(|| refuse("it is empty".into()))?;
+        let mut roster = Roster::found(genesis).map_err(|error| refuse(error.to_string()))?;
+        for op in ops {
+            roster.insert(op).map_err(|error| refuse(error.to_string()))?;
+        }
+        let mut space = Space::new(boot.space, roster, &self.identity.keys);
+        for (id, state) in boot.journals {
+            space.arrival = space.arrival.max(state.arrival);
+            let collection = space.collections.entry(id.collection).or_default();
+            if state.applied < state.held.seq && !state.closed {
+                collection.unapplied.insert(id);
+            }
+            space.journals.insert(id, Journal::new(state));
+        }
+        space.durable_arrival = space.arrival;
+        for (device, record) in boot.peers {
+            let peer = Peer::decode(&record).map_err(|error| OpenError::Damaged { what: "peer record", error })?;
+            space.peers.insert(device, peer);
+        }
+        Ok(space)
+    }
+
+    /// Takes in one thing that happened. Cost: bounded by the input; everything heavy leaves as a job.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = Now { mono_ms: now.mono_ms.max(self.now.mono_ms), wall_ms: now.wall_ms };
+        match input {
+            Input::Request { id, request } => self.on_request(id, request),
+            Input::Stored { batch } => self.on_stored(batch),
+            Input::Loaded { load, loaded } => self.on_loaded(load, loaded),
+            Input::JobDone { job, result } => self.on_job(job, result),
+            Input::LinkUp { link, peer, address, dialled } => self.on_link_up(link, peer, address, dialled),
+            Input::Frame { link, class, bytes } => self.on_frame(link, class, &bytes),
+            Input::Writable { link } => self.serve(link),
+            Input::Addresses(addresses) => self.on_addresses(addresses),
+            Input::LinkDown { link } => self.on_link_down(link),
+            Input::Wake => self.on_wake(),
+        }
+    }
+
+    /// The next thing to do, in order; `None` until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to say `Input::Wake`, in the caller's monotonic milliseconds, and why.
+    pub fn poll_timeout(&self) -> Option<(u64, Reason)> {
+        let hello = self.links.values().filter_map(Link::hello_deadline).min().map(|at| (at, Reason::Hello));
+        let save = self.save_peers_at.map(|at| (at, Reason::SavePeers));
+        [hello, save].into_iter().flatten().min()
+    }
+
+    /// Who this device is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn on_wake(&mut self) {
+        let late: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.hello_deadline().is_some_and(|at| at <= self.now.mono_ms))
+            .map(|(id, _)| *id)
+            .collect();
+        for link in late {
+            self.fault(link, "did not prove its device in time");
+        }
+        if self.save_peers_at.is_some_and(|at| at <= self.now.mono_ms) {
+            self.save_peers();
+        }
+    }
+
+    fn on_loaded(&mut self, load: u64, loaded: Loaded) {
+        match (self.loads.remove(&load), loaded) {
+            (Some(LoadPurpose::Work { space, collection, mut at_hand, missing }), Loaded::Documents(found)) => {
+                let sources = found.into_iter().map(|stored| stored.map_or(DocSource::Absent, DocSource::Stored));
+                at_hand.extend(missing.into_iter().zip(sources));
+                self.start_job(space, collection, at_hand);
+            }
+            (Some(LoadPurpose::Unapplied { space, collection }), Loaded::Entries(entries)) => {
+                self.reopen(space, collection, entries);
+            }
+            (Some(LoadPurpose::Serve { link, space }), Loaded::Entries(entries)) => {
+                self.serve_loaded(link, space, entries);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_job(&mut self, job: u64, result: JobResult) {
+        match (self.jobs.remove(&job), result) {
+            (Some(JobPurpose::Ingest { space, sources }), JobResult::Opened(opened)) => {
+                self.on_ingested(space, sources, opened);
+            }
+            (Some(JobPurpose::Ingest { space, sources }), _) => self.on_ingest_panicked(space, &sources),
+            (Some(JobPurpose::Reopen { space, collection }), JobResult::Opened(opened)) => {
+                self.on_reopened(space, collection, opened);
+            }
+            (Some(JobPurpose::Reopen { space, collection }), _) => {
+                self.stick(space, collection, "reading entries back failed inside".into());
+            }
+            (Some(JobPurpose::Work { space, collection }), JobResult::Written(written)) => {
+                self.on_written(space, collection, *written);
+            }
+            (Some(JobPurpose::Work { space, collection }), JobResult::Applied(applied)) => {
+                self.on_applied(space, collection, *applied);
+            }
+            (Some(JobPurpose::Work { space, collection }), JobResult::Panicked(why)) => {
+                self.on_work_panicked(space, collection, &why);
+            }
+            _ => {}
+        }
+    }
+
+    fn store(&mut self, mut ops: Vec<StoreOp>, effects: Vec<Effect>) {
+        ops.push(identity::clock_op(self.clock.last()));
+        self.last_batch += 1;
+        self.batches.insert(self.last_batch, effects);
+        self.outputs.push_back(Output::Store(Batch { id: self.last_batch, ops }));
+    }
+
+    fn load(&mut self, load: Load, purpose: LoadPurpose) {
+        self.last_call += 1;
+        self.loads.insert(self.last_call, purpose);
+        self.outputs.push_back(Output::Load { id: self.last_call, load });
+    }
+
+    fn job(&mut self, job: Job, purpose: JobPurpose) {
+        self.last_call += 1;
+        self.jobs.insert(self.last_call, purpose);
+        self.outputs.push_back(Output::Job { id: self.last_call, job });
+    }
+
+    fn reply(&mut self, id: RequestId, result: Result<Reply, RequestError>) {
+        self.outputs.push_back(Output::Reply { id, result });
+    }
+
+    fn notify(&mut self, event: Event) {
+        self.outputs.push_back(Output::Notify(event));
+    }
+
+    fn all_collections(&self) -> Vec<(SpaceId, CollectionTag)> {
+        let spaces = self.spaces.values();
+        spaces.flat_map(|space| space.collections.keys().map(|tag| (space.id, *tag))).collect()
+    }
+
+    fn peer_changed(&mut self) {
+        self.save_peers_at.get_or_insert(self.now.mono_ms + SAVE_PEERS_MS);
+    }
+
+    /// Saves what changed in peer records. Losing them costs bytes at the next meeting, so they never hold anything up.
+    fn save_peers(&mut self) {
+        self.save_peers_at = None;
+        let mut ops = Vec::new();
+        for space in self.spaces.values_mut() {
+            for (device, peer) in space.peers.iter_mut().filter(|(_, peer)| peer.dirty) {
+                peer.dirty = false;
+                ops.push(StoreOp::PutPeer { space: space.id, device: *device, record: peer.encode() });
+            }
+        }
+        if !ops.is_empty() {
+            self.store(ops, Vec::new());
+        }
+    }
+
+    fn device(&self) -> DeviceId {
+        self.identity.device
+    }
+
+    fn keys(&self) -> Arc<crate::keys::DeviceKeys> {
+        Arc::clone(&self.identity.keys)
+    }
+}

@@ -1,0 +1,221 @@
+//! Sending entries: within credit, journal by journal in turn, live before bulk.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::exchange::Outgoing;
+use super::link::{Credit, Parts};
+use super::space::Source;
+use super::{LoadPurpose, Replica};
+use crate::batch::Load;
+use crate::id::{JournalId, Position, SpaceId};
+use crate::input::{Class, LinkId};
+use crate::limits::{ANNOUNCE_BYTES, ENTRY_BYTES, LIVE_FRAME_BYTES};
+use crate::wire::{self, Frame, Frontier, Handle};
+
+/// A handle and the frame's own fields, in bytes.
+const ENTRY_OVERHEAD: usize = 1 + 8;
+const PART_OVERHEAD: usize = 1 + 8 + 4 + 4;
+
+/// What to do next for a link.
+enum Next {
+    Send { space: SpaceId, journal: JournalId, seq: u64 },
+    Load { space: SpaceId, journal: JournalId, from: u64, to: u64 },
+    Nothing,
+}
+
+impl Replica {
+    /// Sends what a link's peer lacks, as far as its credit goes.
+    pub(super) fn serve(&mut self, link: LinkId) {
+        loop {
+            match self.next_for(link) {
+                Next::Nothing => return,
+                Next::Send { space, journal, seq } => {
+                    let Some(entry) = self.recent.get(space, journal, seq) else { return };
+                    let bytes = Arc::clone(&entry);
+                    if !self.send_entry(link, space, journal, seq, bytes.as_bytes()) {
+                        return;
+                    }
+                }
+                Next::Load { space, journal, from, to } => {
+                    let Some(state) = self.links.get_mut(&link) else { return };
+                    state.loading = true;
+                    let limit_bytes = usize::try_from(state.credit.bulk).unwrap_or(usize::MAX).clamp(1, 256 << 10);
+                    let load = Load::Entries { space, journal, from, to, limit_bytes };
+                    return self.load(load, LoadPurpose::Serve { link, space });
+                }
+            }
+        }
+    }
+
+    pub(super) fn serve_loaded(&mut self, link: LinkId, space: SpaceId, entries: Vec<(Position, Vec<u8>)>) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.loading = false;
+        }
+        for (position, bytes) in entries {
+            // Our own store's bytes: the header says which journal they are of.
+            let Ok(entry) = crate::entry::Entry::decode(bytes) else { break };
+            let journal = entry.header.journal;
+            let due = self.links.get(&link).and_then(|state| state.space(space)).and_then(|s| s.todo.get(&journal));
+            if due.is_none_or(|out| out.next != position.seq) {
+                continue;
+            }
+            if !self.send_entry(link, space, journal, position.seq, entry.as_bytes()) {
+                self.recent.put(space, Arc::new(entry));
+                return;
+            }
+        }
+        self.serve(link);
+    }
+
+    /// Finds the next entry to send, journals taking turns.
+    fn next_for(&mut self, link: LinkId) -> Next {
+        let me = self.device();
+        let Some(state) = self.links.get_mut(&link) else { return Next::Nothing };
+        if state.loading {
+            return Next::Nothing;
+        }
+        let mut announce: Vec<(Handle, SpaceId, JournalId)> = Vec::new();
+        let mut next = Next::Nothing;
+        'spaces: for (handle, shared) in state.spaces.iter_mut().filter(|(_, shared)| shared.streaming) {
+            let Some(known) = self.spaces.get(&shared.space) else { continue };
+            let turn = shared.turn;
+            let after = shared.todo.range((turn.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+            let order: Vec<JournalId> = after.chain(shared.todo.iter()).map(|(id, _)| *id).collect();
+            for id in order {
+                let Some(out) = shared.todo.get_mut(&id) else { continue };
+                let durable = known.journals.get(&id).map_or(0, |journal| journal.durable.seq);
+                let held = shared.receipted.get(&id).copied().unwrap_or(0);
+                out.next = out.next.max(held + 1);
+                if out.next > durable {
+                    shared.todo.remove(&id);
+                    continue;
+                }
+                let recent = self.recent.get(shared.space, id, out.next);
+                let small = recent.as_ref().is_some_and(|entry| entry.as_bytes().len() <= ANNOUNCE_BYTES);
+                if id.device != me && out.next > out.wanted_to && !small {
+                    announce.push((*handle, shared.space, id));
+                    shared.todo.remove(&id);
+                    continue;
+                }
+                let class = class_of(out, held, recent.as_ref().map(|entry| entry.as_bytes().len()));
+                let length = recent.as_ref().map_or(1, |entry| entry.as_bytes().len() as u64);
+                let credit = *state.credit.of(class);
+                if credit < length && credit < Credit::window(class) {
+                    continue;
+                }
+                next = match recent {
+                    Some(_) => Next::Send { space: shared.space, journal: id, seq: out.next },
+                    None => Next::Load { space: shared.space, journal: id, from: out.next, to: durable },
+                };
+                shared.turn = Some(id);
+                break 'spaces;
+            }
+        }
+        for (handle, space, id) in announce {
+            self.announce(link, handle, space, id);
+        }
+        next
+    }
+
+    /// Says that a journal has grown, instead of sending what the peer may have from elsewhere.
+    fn announce(&mut self, link: LinkId, handle: Handle, space: SpaceId, id: JournalId) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let Some(journal) = known.journals.get(&id) else { return };
+        let positions = vec![(id, journal.durable)];
+        let arrival = known.durable_arrival;
+        self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
+    }
+
+    /// Sends one entry if credit allows, and moves on to the next of its journal.
+    fn send_entry(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64, bytes: &[u8]) -> bool {
+        let Some(state) = self.links.get_mut(&link) else { return false };
+        let Some(handle) = state.handle(space) else { return false };
+        let Some(shared) = state.space_mut(space) else { return false };
+        let held = shared.receipted.get(&journal).copied().unwrap_or(0);
+        let Some(out) = shared.todo.get_mut(&journal) else { return false };
+        let class = class_of(out, held, Some(bytes.len()));
+        let (length, window) = (bytes.len() as u64, Credit::window(class));
+        let credit = state.credit.of(class);
+        if *credit < length && *credit < window {
+            return false;
+        }
+        *credit = credit.saturating_sub(length);
+        if let Some(out) = state.space_mut(space).and_then(|shared| shared.todo.get_mut(&journal)) {
+            out.next = seq + 1;
+            if class == Class::Bulk {
+                out.last_bulk = seq;
+            }
+        }
+        if bytes.len() + ENTRY_OVERHEAD <= wire::cap(class) {
+            self.send_on(link, class, &Frame::Entry { handle, bytes: bytes.to_vec() });
+            return true;
+        }
+        let total = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let mut offset = 0_u32;
+        for part in bytes.chunks(wire::cap(class) - PART_OVERHEAD) {
+            self.send_on(link, class, &Frame::Part { handle, total, offset, bytes: part.to_vec() });
+            offset += part.len() as u32;
+        }
+        true
+    }
+
+    pub(super) fn on_entry_frame(&mut self, link: LinkId, class: Class, handle: Handle, bytes: Vec<u8>) {
+        let source = Source { link, class, bytes: bytes.len() as u32 };
+        if !self.count_received(source) {
+            return;
+        }
+        match self.shared_space(link, handle) {
+            Some(space) => self.on_entry(space, source, bytes),
+            None => self.give_back_credit(source),
+        }
+    }
+
+    pub(super) fn on_part(
+        &mut self,
+        link: LinkId,
+        class: Class,
+        handle: Handle,
+        total: u32,
+        offset: u32,
+        bytes: &[u8],
+    ) {
+        if !self.count_received(Source { link, class, bytes: bytes.len() as u32 }) {
+            return;
+        }
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let total = total as usize;
+        let parts = match offset {
+            0 => state.parts.entry(class).insert_entry(Parts { handle, total, bytes: Vec::new() }).into_mut(),
+            _ => match state.parts.get_mut(&class) {
+                Some(parts) => parts,
+                None => return self.fault(link, "sent the middle of an entry without its beginning"),
+            },
+        };
+        let fits = parts.bytes.len() == offset as usize
+            && (parts.handle, parts.total) == (handle, total)
+            && total <= ENTRY_BYTES
+            && !bytes.is_empty()
+            && parts.bytes.len() + bytes.len() <= total;
+        if !fits {
+            return self.fault(link, "sent parts of an entry that do not fit together");
+        }
+        parts.bytes.extend_from_slice(bytes);
+        if parts.bytes.len() < total {
+            return;
+        }
+        let Some(parts) = state.parts.remove(&class) else { return };
+        let source = Source { link, class, bytes: parts.total as u32 };
+        match self.shared_space(link, handle) {
+            Some(space) => self.on_entry(space, source, parts.bytes),
+            None => self.give_back_credit(source),
+        }
+    }
+}
+
+/// Entries that a peer catches up on go on the bulk stream; a journal changes over to live only when its last bulk entry is
+/// receipted, because streams overtake one another.
+fn class_of(out: &Outgoing, receipted: u64, length: Option<usize>) -> Class {
+    let small = length.is_some_and(|length| length + ENTRY_OVERHEAD <= LIVE_FRAME_BYTES);
+    if small && out.next > out.wanted_to && out.last_bulk <= receipted { Class::Live } else { Class::Bulk }
+}

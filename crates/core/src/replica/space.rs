@@ -1,0 +1,310 @@
+//! A space as one device holds it: roster and keys, journals, collections and what is known of peers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::batch::{JournalState, StoreOp};
+use crate::bytes::{DecodeError, Reader, Writer};
+use crate::catalogue::{CollectionDefinition, DeletePolicy};
+use crate::entry::{Dep, Entry};
+use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, Position, SpaceId, StoreId};
+use crate::input::{Class, DocEdit, LinkId, RequestId};
+use crate::job::Content;
+use crate::keys::DeviceKeys;
+use crate::limits::{PEER_ADDRESSES, PEER_ID_BYTES};
+use crate::roster::{Keyring, Roster};
+use crate::seal::{self, EpochKey, TagKey};
+use crate::wire::PeerHint;
+
+/// One space.
+#[derive(Debug)]
+pub(super) struct Space {
+    pub(super) id: SpaceId,
+    pub(super) roster: Roster,
+    /// Keys that this device can unlock, and what follows from them.
+    pub(super) keys: Keyring,
+    pub(super) tag_key: Option<TagKey>,
+    pub(super) name: Option<String>,
+    pub(super) catalogue: BTreeMap<CollectionTag, CollectionDefinition>,
+    pub(super) journals: BTreeMap<JournalId, Journal>,
+    pub(super) collections: BTreeMap<CollectionTag, Collection>,
+    /// Arrival number of the last entry handed to the store, and of the last that is durable.
+    pub(super) arrival: u64,
+    pub(super) durable_arrival: u64,
+    pub(super) peers: BTreeMap<DeviceId, Peer>,
+    /// Entries that came and wait for an open job, in order of arrival; one job at a time, so that order is kept.
+    pub(super) unopened: VecDeque<Arrived>,
+    pub(super) opening: bool,
+    /// Decoded payload bytes kept in `Journal::opened`.
+    pub(super) opened_bytes: usize,
+    /// Entries asked of a link: never of two at once.
+    pub(super) asked: BTreeMap<JournalId, Asked>,
+}
+
+/// An outstanding `Want`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) link: LinkId,
+    pub(super) to: u64,
+}
+
+/// An entry from a peer.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) entry: Arc<Entry>,
+    pub(super) source: Source,
+}
+
+/// Which link is owed credit and a receipt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source {
+    pub(super) link: LinkId,
+    pub(super) class: Class,
+    pub(super) bytes: u32,
+}
+
+/// One journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    /// As it will be when every batch under way is durable.
+    pub(super) state: JournalState,
+    /// The last entry accepted for checking; what comes next must follow it.
+    pub(super) receiving: Position,
+    /// The last entry that is durable, and its arrival number: what others may know of.
+    pub(super) durable: Position,
+    pub(super) durable_arrival: u64,
+    /// Entries after `state.applied` whose content is in memory.
+    pub(super) opened: BTreeMap<u64, OpenedEntry>,
+}
+
+/// An entry that waits to be applied.
+#[derive(Debug)]
+pub(super) struct OpenedEntry {
+    pub(super) position: Position,
+    pub(super) deps: Vec<Dep>,
+    pub(super) content: Content,
+}
+
+impl Journal {
+    pub(super) fn new(state: JournalState) -> Journal {
+        let durable = state.held;
+        Journal { state, receiving: durable, durable, durable_arrival: state.arrival, opened: BTreeMap::new() }
+    }
+
+    pub(super) fn empty() -> Journal {
+        Journal::new(JournalState { held: Position::START, applied: 0, arrival: 0, closed: false })
+    }
+}
+
+/// One collection's work.
+#[derive(Debug, Default)]
+pub(super) struct Collection {
+    /// Local edits that wait for their entry.
+    pub(super) edits: VecDeque<QueuedEdit>,
+    /// The one work on documents under way.
+    pub(super) busy: Busy,
+    /// Batches of local edits not yet durable.
+    pub(super) writes_in_flight: usize,
+    /// Journals with entries held and not applied.
+    pub(super) unapplied: BTreeSet<JournalId>,
+    /// Entries checked and held back so that one commit stores and applies them.
+    pub(super) unstored: Vec<Unstored>,
+    /// Whether entries are being read back from the store.
+    pub(super) fetching: bool,
+    /// Why the next entry cannot be applied, if something is missing.
+    pub(super) waiting: Option<String>,
+    /// Set when applying failed for a reason that is not the author's: nothing more is applied until the next start.
+    pub(super) stuck: bool,
+}
+
+/// What a collection's documents are being used for.
+#[derive(Debug, Default)]
+pub(super) enum Busy {
+    #[default]
+    Idle,
+    /// Documents are being loaded, or a job runs, for these local edits.
+    Writing(Vec<QueuedEdit>),
+    /// The same for these entries.
+    Applying(Vec<(JournalId, Position)>),
+}
+
+/// A local edit and who asked.
+#[derive(Debug)]
+pub(super) struct QueuedEdit {
+    pub(super) request: RequestId,
+    pub(super) index: usize,
+    pub(super) edit: DocEdit,
+    pub(super) bytes: usize,
+}
+
+/// An entry that is checked but not yet in a batch.
+#[derive(Debug)]
+pub(super) struct Unstored {
+    pub(super) entry: Arc<Entry>,
+    pub(super) arrival: u64,
+    pub(super) source: Source,
+}
+
+/// What is known of another device's store, for this space.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Peer {
+    /// Its store, and up to which of its arrival numbers we have everything.
+    pub(super) store: Option<StoreId>,
+    pub(super) seen: u64,
+    /// For each collection: up to which entry of this device's present journal it has receipted.
+    pub(super) receipts: BTreeMap<CollectionTag, u64>,
+    /// Where it was last met.
+    pub(super) peer_id: Vec<u8>,
+    pub(super) addresses: Vec<String>,
+    /// Digest of the hints that it was last given.
+    pub(super) told: [u8; 32],
+    /// Differs from the store.
+    pub(super) dirty: bool,
+}
+
+impl Peer {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.u8(1).bool(self.store.is_some());
+        w.raw(&self.store.unwrap_or(StoreId([0; 16])).0).u64(self.seen).raw(&self.told);
+        w.bytes(&self.peer_id).count(self.addresses.len());
+        for address in &self.addresses {
+            w.text(address);
+        }
+        w.u32(self.receipts.len() as u32);
+        for (collection, seq) in &self.receipts {
+            w.raw(&collection.0).u64(*seq);
+        }
+        w.finish()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Peer, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let mut peer = Peer::default();
+        if r.u8("peer record version")? != 1 {
+            return Err(DecodeError::Invalid { field: "peer record version" });
+        }
+        let known = r.bool("has store")?;
+        let store = StoreId(r.array("store")?);
+        peer.store = known.then_some(store);
+        peer.seen = r.u64("seen")?;
+        peer.told = r.array("told")?;
+        peer.peer_id = r.bytes(PEER_ID_BYTES, "peer id")?.to_vec();
+        for _ in 0..r.count(PEER_ADDRESSES, 4, "addresses")? {
+            peer.addresses.push(r.text(crate::limits::ADDRESS_BYTES, "address")?.to_owned());
+        }
+        for _ in 0..r.u32("receipts")? {
+            let collection = CollectionTag(r.array("collection")?);
+            peer.receipts.insert(collection, r.u64("receipt")?);
+        }
+        r.end()?;
+        Ok(peer)
+    }
+
+    /// Notes an address at the front; the oldest over the limit goes.
+    pub(super) fn met_at(&mut self, address: &str) {
+        if self.addresses.first().is_some_and(|first| first == address) || address.is_empty() {
+            return;
+        }
+        self.addresses.retain(|known| known != address);
+        self.addresses.insert(0, address.to_owned());
+        self.addresses.truncate(PEER_ADDRESSES);
+        self.dirty = true;
+    }
+
+    pub(super) fn hint(&self, device: DeviceId) -> PeerHint {
+        PeerHint { device, peer: self.peer_id.clone(), addresses: self.addresses.clone() }
+    }
+}
+
+impl Space {
+    pub(super) fn new(id: SpaceId, roster: Roster, keys: &DeviceKeys) -> Space {
+        let mut space = Space {
+            id,
+            roster,
+            keys: Keyring::new(),
+            tag_key: None,
+            name: None,
+            catalogue: BTreeMap::new(),
+            journals: BTreeMap::new(),
+            collections: BTreeMap::new(),
+            arrival: 0,
+            durable_arrival: 0,
+            peers: BTreeMap::new(),
+            unopened: VecDeque::new(),
+            opening: false,
+            opened_bytes: 0,
+            asked: BTreeMap::new(),
+        };
+        space.read_roster(keys);
+        space
+    }
+
+    /// Recomputes what follows from the roster. Cost: grows with the roster, never with documents.
+    pub(super) fn read_roster(&mut self, keys: &DeviceKeys) {
+        self.keys = self.roster.unlock(keys);
+        self.tag_key = self.roster.first_epoch().and_then(|epoch| self.keys.get(&epoch)).map(seal::tag_key);
+        self.catalogue = self.roster.catalogue(&self.keys);
+        self.name = self.roster.space_name(&self.keys);
+        // What waited for a key may have it now: it is read again from the store.
+        for journal in self.journals.values_mut() {
+            journal.opened.retain(|_, entry| entry.content != Content::NoKey);
+        }
+    }
+
+    /// Digest of how far every journal is durably held: equal digests mean that there is nothing to exchange.
+    pub(super) fn frontier_digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("farshore 2026 frontier digest v1");
+        for (id, journal) in self.journals.iter().filter(|(_, journal)| journal.durable.seq > 0) {
+            hasher.update(&id.to_bytes());
+            hasher.update(&journal.durable.seq.to_be_bytes());
+            hasher.update(&journal.durable.hash.0);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Journals whose durable end has arrival number over `after`.
+    pub(super) fn frontier_since(&self, after: u64) -> Vec<(JournalId, Position)> {
+        let journals = self.journals.iter();
+        let newer = journals.filter(|(_, journal)| journal.durable.seq > 0 && journal.durable_arrival > after);
+        newer.map(|(id, journal)| (*id, journal.durable)).collect()
+    }
+
+    pub(super) fn edit_wins(&self, collection: &CollectionTag) -> bool {
+        self.catalogue.get(collection).is_some_and(|definition| definition.delete_policy == DeletePolicy::EditWins)
+    }
+
+    /// The epoch to seal under, and its key; `None` until a key is here.
+    pub(super) fn sealing_key(&self) -> Option<(EpochId, EpochKey)> {
+        let epoch = self.roster.current_epoch(&self.keys)?;
+        Some((epoch, self.keys.get(&epoch)?.clone()))
+    }
+
+    pub(super) fn next_arrival(&mut self) -> u64 {
+        self.arrival += 1;
+        self.arrival
+    }
+
+    /// The store operation that sets a journal to its present state.
+    pub(super) fn journal_op(&self, journal: JournalId) -> Option<StoreOp> {
+        let state = self.journals.get(&journal)?.state;
+        Some(StoreOp::PutJournal { space: self.id, journal, state })
+    }
+
+    /// Drops the decoded content of an entry.
+    pub(super) fn forget_opened(&mut self, journal: &JournalId, seq: u64) -> Option<OpenedEntry> {
+        let opened = self.journals.get_mut(journal)?.opened.remove(&seq)?;
+        if let Content::Items(_, bytes) = &opened.content {
+            self.opened_bytes = self.opened_bytes.saturating_sub(*bytes);
+        }
+        Some(opened)
+    }
+
+    /// Document ids that an opened entry touches.
+    pub(super) fn touched(opened: &OpenedEntry) -> BTreeSet<DocumentId> {
+        match &opened.content {
+            Content::Items(items, _) => items.iter().map(|item| item.document).collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+}

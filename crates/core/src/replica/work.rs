@@ -1,0 +1,470 @@
+//! A collection's work on documents: one thing at a time, local edits before entries of others.
+//!
+//! While one job runs, what comes in gathers, and the next job takes it all: under load entries grow, and each pays for its
+//! signature, commit and frame once. When nothing runs, an edit goes at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+
+use super::durable::Effect;
+use super::space::{Busy, Journal, QueuedEdit, Space, Unstored};
+use super::{JobPurpose, LoadPurpose, Replica};
+use crate::batch::{Load, StoreOp};
+use crate::entry::{Group, Header};
+use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
+use crate::input::DocOp;
+use crate::job::{
+    Applied, ApplyEntry, ApplyJob, Content, DocSource, Job, OpenTask, Opened, WorkedDocument, WriteError, WriteJob, Written,
+};
+use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
+use crate::output::{Edited, Event};
+use crate::payload::ItemBody;
+
+impl Replica {
+    /// Starts whatever can be started for a collection.
+    pub(super) fn pump(&mut self, space: SpaceId, collection: CollectionTag) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(work) = known.collections.get_mut(&collection) else { return };
+        if matches!(work.busy, Busy::Idle) {
+            if !work.edits.is_empty() && work.writes_in_flight < WRITES_IN_FLIGHT {
+                self.start_write(space, collection);
+            } else if !work.unapplied.is_empty() && !work.stuck {
+                self.start_apply(space, collection);
+            }
+        }
+        self.flush_if_idle(space, collection);
+    }
+
+    fn start_write(&mut self, space: SpaceId, collection: CollectionTag) {
+        let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else { return };
+        let mut batch: Vec<QueuedEdit> = Vec::new();
+        let mut bytes = 0;
+        while let Some(edit) = work.edits.front() {
+            if !batch.is_empty() && (batch.len() >= BATCH_DOCUMENTS || bytes + edit.bytes > BATCH_BYTES) {
+                break;
+            }
+            bytes += edit.bytes;
+            batch.extend(work.edits.pop_front());
+        }
+        // A random id that is being created cannot be in the store: its 128 bits were drawn for this insert.
+        let fresh: BTreeSet<DocumentId> = batch
+            .iter()
+            .filter(|queued| !queued.edit.keyed && matches!(queued.edit.op, DocOp::Create(_)))
+            .map(|queued| queued.edit.document)
+            .collect();
+        let touched: BTreeSet<DocumentId> = batch.iter().map(|queued| queued.edit.document).collect();
+        work.busy = Busy::Writing(batch);
+        self.gather(space, collection, &touched, &fresh);
+    }
+
+    fn start_apply(&mut self, space: SpaceId, collection: CollectionTag) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let picked = pick(known, collection);
+        if picked.is_empty() {
+            self.fetch_unapplied(space, collection);
+            return;
+        }
+        let mut touched = BTreeSet::new();
+        for (journal, position) in &picked {
+            let opened = known.journals.get(journal).and_then(|journal| journal.opened.get(&position.seq));
+            touched.extend(opened.map(Space::touched).unwrap_or_default());
+        }
+        if let Some(work) = known.collections.get_mut(&collection) {
+            work.waiting = None;
+            work.busy = Busy::Applying(picked);
+        }
+        self.gather(space, collection, &touched, &BTreeSet::new());
+    }
+
+    /// Collects documents from the cache, and asks the store for the rest.
+    fn gather(
+        &mut self,
+        space: SpaceId,
+        collection: CollectionTag,
+        touched: &BTreeSet<DocumentId>,
+        fresh: &BTreeSet<DocumentId>,
+    ) {
+        let mut at_hand = Vec::new();
+        let mut missing = Vec::new();
+        for document in touched {
+            let key = DocKey { space, collection, document: *document };
+            match self.cache.take(&key) {
+                Some(open) => at_hand.push((key, DocSource::Open(open))),
+                None if fresh.contains(document) => at_hand.push((key, DocSource::Absent)),
+                None => missing.push(key),
+            }
+        }
+        if missing.is_empty() {
+            self.start_job(space, collection, at_hand);
+        } else {
+            let load = Load::Documents(missing.clone());
+            self.load(load, LoadPurpose::Work { space, collection, at_hand, missing });
+        }
+    }
+
+    /// All documents are at hand: the job can run.
+    pub(super) fn start_job(
+        &mut self,
+        space: SpaceId,
+        collection: CollectionTag,
+        documents: Vec<(DocKey, DocSource)>,
+    ) {
+        let (keys, device, incarnation) = (self.keys(), self.device(), self.identity.incarnation);
+        let time = self.clock.tick(self.now.wall_ms);
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let edit_wins = known.edit_wins(&collection);
+        let Some(work) = known.collections.get(&collection) else { return };
+        let job = match &work.busy {
+            Busy::Idle => return,
+            Busy::Writing(edits) => {
+                let edits = edits.iter().map(|queued| queued.edit.clone()).collect();
+                let Some((epoch, key)) = known.sealing_key() else { return };
+                let journal = JournalId { collection, device, incarnation };
+                let held = known.journals.get(&journal).map_or(Position::START, |journal| journal.state.held);
+                let header = Header {
+                    space,
+                    journal,
+                    seq: held.seq + 1,
+                    prev: held.hash,
+                    group: Group { first: held.seq + 1, count: 1 },
+                    epoch,
+                    time,
+                    roster_heads: known.roster.heads(),
+                    deps: Vec::new(),
+                    sealed_len: 0,
+                    sealed_hash: [0; 32],
+                };
+                Job::Write(Box::new(WriteJob { header, keys, key, edit_wins, edits, documents }))
+            }
+            Busy::Applying(picked) => {
+                let entries = picked.iter().map(|(journal, position)| apply_entry(known, *journal, *position));
+                match entries.collect() {
+                    Some(entries) => Job::Apply(Box::new(ApplyJob { space, entries, edit_wins, documents })),
+                    // Content is only dropped once applied; were it otherwise, it would be read again.
+                    None => return self.abandon_apply(space, collection, documents),
+                }
+            }
+        };
+        self.job(job, JobPurpose::Work { space, collection });
+    }
+
+    fn abandon_apply(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
+        for (key, source) in documents {
+            if let DocSource::Open(document) = source {
+                self.cache.put(key, document);
+            }
+        }
+        if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
+            work.busy = Busy::Idle;
+        }
+        self.fetch_unapplied(space, collection);
+    }
+
+    pub(super) fn on_written(&mut self, space: SpaceId, collection: CollectionTag, written: Written) {
+        let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else { return };
+        let Busy::Writing(edits) = mem::take(&mut work.busy) else { return };
+        let Written { entry, results, documents } = written;
+        if entry.as_ref().is_some_and(|entry| entry.header.journal.incarnation != self.identity.incarnation) {
+            // A new incarnation began meanwhile: the edits are made again in its journal, on documents read afresh.
+            edits.into_iter().rev().for_each(|edit| work.edits.push_front(edit));
+            self.pump(space, collection);
+            return;
+        }
+        let place = entry.as_ref().map(|entry| (entry.header.journal, entry.position()));
+        let (mut ops, changed) = self.put_back(documents);
+        let mut effects = Vec::new();
+        let mut unchanged = Vec::new();
+        for (queued, result) in edits.into_iter().zip(results) {
+            let document = queued.edit.document;
+            match result {
+                Ok(true) => effects.push(Effect::Edited(queued.request, queued.index, Edited { document, entry: place })),
+                Ok(false) => unchanged.push((queued, Ok(Edited { document, entry: None }))),
+                Err(error) => unchanged.push((queued, Err(error))),
+            }
+        }
+        if let Some(entry) = entry {
+            let Some(known) = self.spaces.get_mut(&space) else { return };
+            let (journal, position) = (entry.header.journal, entry.position());
+            let arrival = known.next_arrival();
+            let state = &mut known.journals.entry(journal).or_insert_with(Journal::empty).state;
+            (state.held, state.applied, state.arrival) = (position, position.seq, arrival);
+            if let Some(journal) = known.journals.get_mut(&journal) {
+                journal.receiving = position;
+            }
+            ops.push(StoreOp::PutEntry { space, journal, position, bytes: entry.as_bytes().to_vec() });
+            ops.extend(known.journal_op(journal));
+            effects.insert(0, Effect::EntryDurable { space, entry: Arc::new(entry), arrival, source: None });
+            effects.push(Effect::Changed { space, collection, documents: changed, remote: false });
+            effects.push(Effect::WriteLanded(space, collection));
+            if let Some(work) = known.collections.get_mut(&collection) {
+                work.writes_in_flight += 1;
+            }
+            self.store(ops, effects);
+        }
+        for (queued, result) in unchanged {
+            self.edit_done(queued.request, queued.index, result);
+        }
+        self.pump(space, collection);
+    }
+
+    pub(super) fn on_applied(&mut self, space: SpaceId, collection: CollectionTag, applied: Applied) {
+        let Applied { count, rejected, failed, documents } = applied;
+        let (mut ops, changed) = self.put_back(documents);
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(work) = known.collections.get_mut(&collection) else { return };
+        let Busy::Applying(picked) = mem::take(&mut work.busy) else { return };
+        if let Some(reason) = failed {
+            self.stick(space, collection, reason);
+            return;
+        }
+        let mut effects = Vec::new();
+        let mut journals = BTreeSet::new();
+        for (journal, position) in &picked[..count.min(picked.len())] {
+            known.forget_opened(journal, position.seq);
+            if let Some(known) = known.journals.get_mut(journal) {
+                known.state.applied = position.seq;
+            }
+            journals.insert(*journal);
+        }
+        if let (Some(reason), Some((journal, position))) = (rejected, picked.get(count)) {
+            if let Some(known) = known.journals.get_mut(journal) {
+                known.state.closed = true;
+            }
+            journals.insert(*journal);
+            let event = Event::JournalRejected { space, journal: *journal, seq: position.seq, reason: reason.clone() };
+            effects.push(Effect::Notify(event));
+            ops.push(StoreOp::PutRejected { space, journal: *journal, position: *position, reason });
+        }
+        for journal in &journals {
+            let done = known.journals.get(journal).is_none_or(|j| j.state.closed || j.state.applied >= j.state.held.seq);
+            if done && let Some(work) = known.collections.get_mut(&collection) {
+                work.unapplied.remove(journal);
+            }
+        }
+        let stored = self.take_unstored(space, collection, &mut ops, &mut effects);
+        let Some(known) = self.spaces.get(&space) else { return };
+        ops.extend(journals.union(&stored).filter_map(|journal| known.journal_op(*journal)));
+        effects.push(Effect::Changed { space, collection, documents: changed, remote: true });
+        self.store(ops, effects);
+        self.pump(space, collection);
+    }
+
+    /// Puts worked documents into the cache; returns what the store must do and which views changed.
+    fn put_back(&mut self, documents: Vec<WorkedDocument>) -> (Vec<StoreOp>, Vec<DocumentId>) {
+        let mut ops = Vec::new();
+        let mut changed = Vec::new();
+        for WorkedDocument { key, document, change } in documents {
+            if let Some(document) = document {
+                self.cache.put(key, document);
+            }
+            if let Some(change) = change {
+                changed.push(key.document);
+                let (record, content, view) = (change.record, change.content, change.view);
+                ops.push(StoreOp::PutDocument { key, record, content, view });
+            }
+        }
+        (ops, changed)
+    }
+
+    /// Moves entries that were held back for one commit into the batch being made.
+    pub(super) fn take_unstored(
+        &mut self,
+        space: SpaceId,
+        collection: CollectionTag,
+        ops: &mut Vec<StoreOp>,
+        effects: &mut Vec<Effect>,
+    ) -> BTreeSet<JournalId> {
+        let mut journals = BTreeSet::new();
+        let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else {
+            return journals;
+        };
+        for Unstored { entry, arrival, source } in work.unstored.drain(..) {
+            let journal = entry.header.journal;
+            journals.insert(journal);
+            ops.push(StoreOp::PutEntry { space, journal, position: entry.position(), bytes: entry.as_bytes().to_vec() });
+            effects.push(Effect::EntryDurable { space, entry, arrival, source: Some(source) });
+        }
+        journals
+    }
+
+    /// Nothing is being applied, so nothing will store the entries that were held back: store them now.
+    fn flush_if_idle(&mut self, space: SpaceId, collection: CollectionTag) {
+        let Some(work) = self.spaces.get(&space).and_then(|s| s.collections.get(&collection)) else { return };
+        if !work.unstored.is_empty() && !matches!(work.busy, Busy::Applying(_)) {
+            self.flush(space, collection);
+        }
+    }
+
+    /// Stores entries ahead of applying them.
+    pub(super) fn flush(&mut self, space: SpaceId, collection: CollectionTag) {
+        let (mut ops, mut effects) = (Vec::new(), Vec::new());
+        let journals = self.take_unstored(space, collection, &mut ops, &mut effects);
+        let Some(known) = self.spaces.get(&space) else { return };
+        ops.extend(journals.iter().filter_map(|journal| known.journal_op(*journal)));
+        if !ops.is_empty() {
+            self.store(ops, effects);
+        }
+    }
+
+    /// Reads the next entries that wait to be applied back from the store, if that is what is missing.
+    fn fetch_unapplied(&mut self, space: SpaceId, collection: CollectionTag) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let Some(work) = known.collections.get(&collection) else { return };
+        if work.fetching {
+            return;
+        }
+        let absent = work.unapplied.iter().find_map(|id| {
+            let journal = known.journals.get(id)?;
+            let next = journal.state.applied + 1;
+            (!journal.opened.contains_key(&next) && next <= journal.durable.seq).then_some((*id, next, journal.durable.seq))
+        });
+        let waiting = match absent {
+            Some(_) => None,
+            None => waits_for(known, work.unapplied.iter()),
+        };
+        if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
+            work.waiting = waiting;
+            work.fetching = absent.is_some();
+        }
+        if let Some((journal, from, to)) = absent {
+            let load = Load::Entries { space, journal, from, to, limit_bytes: APPLY_BYTES };
+            self.load(load, LoadPurpose::Unapplied { space, collection });
+        }
+    }
+
+    pub(super) fn reopen(&mut self, space: SpaceId, collection: CollectionTag, entries: Vec<(Position, Vec<u8>)>) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let mut tasks = Vec::new();
+        for (_, bytes) in entries {
+            // The store checked its own tag; what does not decode was written by a newer build.
+            let Ok(entry) = crate::entry::Entry::decode(bytes) else { break };
+            let key = known.keys.get(&entry.header.epoch).cloned();
+            tasks.push(OpenTask { entry: Arc::new(entry), verify: false, key });
+        }
+        if tasks.is_empty() {
+            self.stick(space, collection, "entries that the store should hold are not there; run `farshore check`".into());
+            return;
+        }
+        self.job(Job::Open(tasks), JobPurpose::Reopen { space, collection });
+    }
+
+    pub(super) fn on_reopened(&mut self, space: SpaceId, collection: CollectionTag, opened: Vec<Opened>) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        for opened in opened {
+            remember(known, opened, usize::MAX);
+        }
+        if let Some(work) = known.collections.get_mut(&collection) {
+            work.fetching = false;
+        }
+        self.pump(space, collection);
+    }
+
+    /// Stops applying in a collection, visibly. Local edits and everything else go on.
+    pub(super) fn stick(&mut self, space: SpaceId, collection: CollectionTag, reason: String) {
+        if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
+            work.stuck = true;
+            work.fetching = false;
+            work.waiting = Some(reason);
+        }
+        self.pump(space, collection);
+    }
+
+    pub(super) fn on_work_panicked(&mut self, space: SpaceId, collection: CollectionTag, why: &str) {
+        let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else { return };
+        match mem::take(&mut work.busy) {
+            Busy::Writing(edits) => {
+                for queued in edits {
+                    self.edit_done(queued.request, queued.index, Err(WriteError::Internal(why.to_owned())));
+                }
+                self.pump(space, collection);
+            }
+            Busy::Applying(_) => self.stick(space, collection, format!("applying entries failed inside: {why}")),
+            Busy::Idle => {}
+        }
+    }
+}
+
+/// Keeps an opened entry in memory until it is applied, within the budget.
+pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
+    let bytes = match &opened.content {
+        Content::Items(_, bytes) => *bytes,
+        _ => 0,
+    };
+    if space.opened_bytes + bytes > budget.max(OPENED_BYTES) {
+        return; // It is in the store, or will be: it is read again when its turn comes.
+    }
+    let header = &opened.entry.header;
+    let Some(journal) = space.journals.get_mut(&header.journal) else { return };
+    if header.seq <= journal.state.applied {
+        return;
+    }
+    let position = opened.entry.position();
+    let kept = super::space::OpenedEntry { position, deps: header.deps.clone(), content: opened.content };
+    if journal.opened.insert(header.seq, kept).is_none() {
+        space.opened_bytes += bytes;
+    }
+}
+
+/// Entries that can be applied now, in an order in which they can.
+fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> {
+    let Some(work) = space.collections.get(&collection) else { return Vec::new() };
+    let mut applied: BTreeMap<JournalId, u64> = BTreeMap::new();
+    let mut picked = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let before = picked.len();
+        for id in &work.unapplied {
+            let Some(journal) = space.journals.get(id).filter(|journal| !journal.state.closed) else { continue };
+            loop {
+                let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
+                let Some(opened) = journal.opened.get(&next) else { break };
+                let size = match &opened.content {
+                    Content::NoKey => break,
+                    Content::Broken(_) => 0,
+                    Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => break,
+                    Content::Items(_, bytes) => *bytes,
+                };
+                let ready = opened.deps.iter().all(|dep| {
+                    let journal = dep.journal(collection);
+                    let stands = || space.journals.get(&journal).map_or(0, |journal| journal.state.applied);
+                    applied.get(&journal).copied().unwrap_or_else(stands) >= dep.position.seq
+                });
+                if !ready || (bytes > 0 && bytes + size > APPLY_BYTES) {
+                    break;
+                }
+                bytes += size;
+                applied.insert(*id, next);
+                picked.push((*id, opened.position));
+            }
+        }
+        if picked.len() == before || bytes >= APPLY_BYTES {
+            return picked;
+        }
+    }
+}
+
+/// Why the first entry that waits does.
+fn waits_for<'a>(space: &Space, journals: impl Iterator<Item = &'a JournalId>) -> Option<String> {
+    for id in journals {
+        let Some(journal) = space.journals.get(id) else { continue };
+        let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else { continue };
+        return Some(match &opened.content {
+            Content::NoKey => "waiting for key: it comes from any member at the next sync".into(),
+            Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
+                "waiting for upgrade: an entry holds what this build does not know".into()
+            }
+            _ => "waiting for entries of others that this one builds on".into(),
+        });
+    }
+    None
+}
+
+fn apply_entry(space: &Space, journal: JournalId, position: Position) -> Option<ApplyEntry> {
+    let items = match &space.journals.get(&journal)?.opened.get(&position.seq)?.content {
+        Content::Items(items, _) => Ok(items.clone()),
+        Content::Broken(reason) => Err(reason.clone()),
+        Content::NoKey => return None,
+    };
+    Some(ApplyEntry { journal, position, items })
+}

@@ -1,0 +1,564 @@
+//! The only encoder and decoder of frames.
+//!
+//! A frame is one type byte and a body; the transport adds the length and keeps frames of one class in order. Bytes of every
+//! frame are laid down in `docs/protocol.md`; the caps are in [`crate::limits`].
+
+use crate::bytes::{DecodeError, Reader, Writer};
+use crate::id::{DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
+use crate::input::Class;
+use crate::limits::*;
+
+/// The protocol version that this build speaks; a hello states the range.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Names a shared space on one link: the first 8 bytes of the tag under which the two found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub [u8; 8]);
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// First on a link, from both sides.
+    Hello(Hello),
+    /// Second, from both: proves the device key, bound to this very connection.
+    Auth {
+        /// Over [`auth_message`].
+        signature: [u8; 64],
+    },
+    /// Tags of the spaces that the sender has, current and recent epochs; replaces the set sent before.
+    Spaces {
+        /// Sorted.
+        tags: Vec<[u8; 16]>,
+    },
+    /// The sender closes the link and says why.
+    Goodbye {
+        /// For a person.
+        reason: String,
+    },
+    /// The sender may be sent this many more bytes of entries; returned after the commit that holds what was sent.
+    Credit {
+        /// Of this class.
+        class: Class,
+        /// Bytes.
+        bytes: u32,
+    },
+    /// A space in one glance: equal digests on both sides end the exchange.
+    State(State),
+    /// How far the sender knows each author's roster operations.
+    RosterHave {
+        /// The space.
+        handle: Handle,
+        /// Whether another such frame follows.
+        more: bool,
+        /// Sorted by author.
+        positions: Vec<RosterPosition>,
+    },
+    /// One roster operation. Parents come before children.
+    RosterOp {
+        /// The space.
+        handle: Handle,
+        /// As signed.
+        bytes: Vec<u8>,
+    },
+    /// All roster operations that the other side lacked were sent.
+    RosterEnd {
+        /// The space.
+        handle: Handle,
+    },
+    /// How far the sender holds journals.
+    Frontier(Frontier),
+    /// Asks for entries; answers a complete `Frontier` even when empty.
+    Want {
+        /// The space.
+        handle: Handle,
+        /// Whether another such frame follows.
+        more: bool,
+        /// Sorted by journal.
+        ranges: Vec<Range>,
+    },
+    /// The sender holds these journals durably up to these places.
+    Receipt {
+        /// The space.
+        handle: Handle,
+        /// Sorted by journal.
+        positions: Vec<(JournalId, u64)>,
+    },
+    /// Where members' devices were last met, for those who have not met them.
+    Peers {
+        /// The space.
+        handle: Handle,
+        /// Sorted by device.
+        peers: Vec<PeerHint>,
+    },
+    /// Takes up an invitation.
+    Join {
+        /// Public id of the ticket.
+        ticket: [u8; 16],
+        /// The joiner's device certificate.
+        certificate: Vec<u8>,
+        /// Proof of the ticket's secret.
+        mac: [u8; 32],
+    },
+    /// The joiner is a member; roster operations follow.
+    Welcome {
+        /// Public id of the ticket.
+        ticket: [u8; 16],
+        /// The space.
+        space: SpaceId,
+        /// Proof of the ticket's secret.
+        mac: [u8; 32],
+    },
+    /// The invitation cannot be taken up.
+    Refuse {
+        /// Public id of the ticket.
+        ticket: [u8; 16],
+        /// For a person.
+        reason: String,
+    },
+    /// One roster operation for a joiner, who has no handle yet.
+    Grant {
+        /// Public id of the ticket.
+        ticket: [u8; 16],
+        /// Whether this is the last.
+        last: bool,
+        /// As signed.
+        bytes: Vec<u8>,
+    },
+    /// One whole entry.
+    Entry {
+        /// The space.
+        handle: Handle,
+        /// As signed.
+        bytes: Vec<u8>,
+    },
+    /// A piece of an entry that is too large for a frame. Pieces of one entry follow one another on one stream.
+    Part {
+        /// The space.
+        handle: Handle,
+        /// Length of the whole entry in bytes.
+        total: u32,
+        /// Where this piece starts.
+        offset: u32,
+        /// The piece.
+        bytes: Vec<u8>,
+    },
+}
+
+/// The first frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Oldest protocol version spoken.
+    pub min_version: u16,
+    /// Newest protocol version spoken.
+    pub max_version: u16,
+    /// Bits for optional features; none yet.
+    pub features: u64,
+    /// Fresh for this link.
+    pub nonce: [u8; 32],
+    /// Which file the sender's arrival numbers belong to.
+    pub store: StoreId,
+    /// The sender's device.
+    pub device: DeviceId,
+}
+
+/// See [`Frame::State`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The space.
+    pub handle: Handle,
+    /// Whether the exchange starts anew: the other side answers with its own state.
+    pub fresh: bool,
+    /// Digest of the roster.
+    pub roster: [u8; 32],
+    /// Digest of the frontier.
+    pub frontier: [u8; 32],
+    /// The sender's newest arrival number.
+    pub arrival: u64,
+    /// The receiver's store, if the sender has synced with it before.
+    pub seen_store: StoreId,
+    /// Up to which of the receiver's arrival numbers the sender has everything.
+    pub seen: u64,
+}
+
+/// See [`Frame::Frontier`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frontier {
+    /// The space.
+    pub handle: Handle,
+    /// Whether a `Want` must answer, which starts the stream: set in an exchange, not in an announcement.
+    pub answer: bool,
+    /// Whether another such frame follows.
+    pub more: bool,
+    /// The sender's arrival number at this moment.
+    pub arrival: u64,
+    /// Journals and how far they are held. Sorted by journal.
+    pub positions: Vec<(JournalId, Position)>,
+}
+
+/// Entries `from..=to` of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The journal.
+    pub journal: JournalId,
+    /// First `seq`.
+    pub from: u64,
+    /// Last `seq`.
+    pub to: u64,
+}
+
+/// An author's roster chain, up to here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RosterPosition {
+    /// The author.
+    pub author: DeviceId,
+    /// Operations so far.
+    pub seq: u64,
+    /// Hash of the last.
+    pub hash: OpHash,
+}
+
+/// A hint, not a proof: whoever is found there still has to prove its device key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerHint {
+    /// The device.
+    pub device: DeviceId,
+    /// Its transport peer id.
+    pub peer: Vec<u8>,
+    /// Multiaddrs.
+    pub addresses: Vec<String>,
+}
+
+impl PeerHint {
+    /// Appends the hint; as a record of the store it has the same form.
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.raw(&self.device.0).bytes(&self.peer).count(self.addresses.len());
+        self.addresses.iter().for_each(|address| {
+            w.text(address);
+        });
+    }
+
+    /// Reads what [`PeerHint::encode`] wrote.
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<PeerHint, DecodeError> {
+        Ok(PeerHint {
+            device: DeviceId(r.array("device")?),
+            peer: r.bytes(PEER_ID_BYTES, "peer id")?.to_vec(),
+            addresses: list(r, PEER_ADDRESSES, 4, "addresses", |r| Ok(r.text(ADDRESS_BYTES, "address")?.to_owned()))?,
+        })
+    }
+}
+
+const MAGIC: &[u8; 4] = b"FSHR";
+
+// Numbers 0x40 (ephemeral), 0x41 (lookup by bare document id), 0x42 (checkpoint), 0x43 (blob) are reserved.
+const HELLO: u8 = 0x01;
+const AUTH: u8 = 0x02;
+const SPACES: u8 = 0x03;
+const GOODBYE: u8 = 0x04;
+const CREDIT: u8 = 0x05;
+const STATE: u8 = 0x10;
+const ROSTER_HAVE: u8 = 0x11;
+const ROSTER_OP: u8 = 0x12;
+const ROSTER_END: u8 = 0x13;
+const FRONTIER: u8 = 0x14;
+const WANT: u8 = 0x15;
+const RECEIPT: u8 = 0x16;
+const PEERS: u8 = 0x17;
+const JOIN: u8 = 0x20;
+const WELCOME: u8 = 0x21;
+const REFUSE: u8 = 0x22;
+const GRANT: u8 = 0x23;
+const ENTRY: u8 = 0x30;
+const PART: u8 = 0x31;
+
+impl Frame {
+    /// Encodes the frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Frame::Hello(hello) => {
+                w.u8(HELLO).raw(MAGIC).u16(hello.min_version).u16(hello.max_version).u64(hello.features);
+                w.raw(&hello.nonce).raw(&hello.store.0).raw(&hello.device.0);
+            }
+            Frame::Auth { signature } => {
+                w.u8(AUTH).raw(signature);
+            }
+            Frame::Spaces { tags } => {
+                w.u8(SPACES).count(tags.len());
+                tags.iter().for_each(|tag| {
+                    w.raw(tag);
+                });
+            }
+            Frame::Goodbye { reason } => {
+                w.u8(GOODBYE).text(cut(reason));
+            }
+            Frame::Credit { class, bytes } => {
+                w.u8(CREDIT).u8(class_number(*class)).u32(*bytes);
+            }
+            Frame::State(state) => {
+                w.u8(STATE).raw(&state.handle.0).bool(state.fresh).raw(&state.roster).raw(&state.frontier).u64(state.arrival);
+                w.raw(&state.seen_store.0).u64(state.seen);
+            }
+            Frame::RosterHave { handle, more, positions } => {
+                w.u8(ROSTER_HAVE).raw(&handle.0).bool(*more).count(positions.len());
+                positions.iter().for_each(|p| {
+                    w.raw(&p.author.0).u64(p.seq).raw(&p.hash.0);
+                });
+            }
+            Frame::RosterOp { handle, bytes } => {
+                w.u8(ROSTER_OP).raw(&handle.0).bytes(bytes);
+            }
+            Frame::RosterEnd { handle } => {
+                w.u8(ROSTER_END).raw(&handle.0);
+            }
+            Frame::Frontier(frontier) => {
+                w.u8(FRONTIER).raw(&frontier.handle.0).bool(frontier.answer).bool(frontier.more);
+                w.u64(frontier.arrival).count(frontier.positions.len());
+                frontier.positions.iter().for_each(|(journal, position)| {
+                    w.raw(&journal.to_bytes()).u64(position.seq).raw(&position.hash.0);
+                });
+            }
+            Frame::Want { handle, more, ranges } => {
+                w.u8(WANT).raw(&handle.0).bool(*more).count(ranges.len());
+                ranges.iter().for_each(|range| {
+                    w.raw(&range.journal.to_bytes()).u64(range.from).u64(range.to);
+                });
+            }
+            Frame::Receipt { handle, positions } => {
+                w.u8(RECEIPT).raw(&handle.0).count(positions.len());
+                positions.iter().for_each(|(journal, seq)| {
+                    w.raw(&journal.to_bytes()).u64(*seq);
+                });
+            }
+            Frame::Peers { handle, peers } => {
+                w.u8(PEERS).raw(&handle.0).count(peers.len());
+                peers.iter().for_each(|hint| hint.encode(&mut w));
+            }
+            Frame::Join { ticket, certificate, mac } => {
+                w.u8(JOIN).raw(ticket).bytes(certificate).raw(mac);
+            }
+            Frame::Welcome { ticket, space, mac } => {
+                w.u8(WELCOME).raw(ticket).raw(&space.0).raw(mac);
+            }
+            Frame::Refuse { ticket, reason } => {
+                w.u8(REFUSE).raw(ticket).text(cut(reason));
+            }
+            Frame::Grant { ticket, last, bytes } => {
+                w.u8(GRANT).raw(ticket).bool(*last).bytes(bytes);
+            }
+            Frame::Entry { handle, bytes } => {
+                w.u8(ENTRY).raw(&handle.0).raw(bytes);
+            }
+            Frame::Part { handle, total, offset, bytes } => {
+                w.u8(PART).raw(&handle.0).u32(*total).u32(*offset).raw(bytes);
+            }
+        }
+        w.finish()
+    }
+
+    /// Decodes a frame that came on `class`.
+    ///
+    /// # Errors
+    /// The sender's fault: over the class's cap, not canonical, unknown, or on a stream it does not belong to.
+    pub fn decode(class: Class, bytes: &[u8]) -> Result<Frame, DecodeError> {
+        let limit = cap(class);
+        if bytes.len() > limit {
+            return Err(DecodeError::OverLimit { field: "frame length", value: bytes.len() as u64, limit: limit as u64 });
+        }
+        let mut r = Reader::new(bytes);
+        let kind = r.u8("frame type")?;
+        let frame = match kind {
+            HELLO => Frame::Hello(hello(&mut r)?),
+            AUTH => Frame::Auth { signature: r.array("signature")? },
+            SPACES => Frame::Spaces { tags: list(&mut r, SPACE_TAGS, 16, "tags", |r| r.array("tag"))? },
+            GOODBYE => Frame::Goodbye { reason: r.text(REASON_BYTES, "reason")?.to_owned() },
+            CREDIT => Frame::Credit { class: class_of(r.u8("class")?)?, bytes: r.u32("credit")? },
+            STATE => Frame::State(State {
+                handle: handle(&mut r)?,
+                fresh: r.bool("fresh")?,
+                roster: r.array("roster digest")?,
+                frontier: r.array("frontier digest")?,
+                arrival: r.u64("arrival")?,
+                seen_store: StoreId(r.array("seen store")?),
+                seen: r.u64("seen")?,
+            }),
+            ROSTER_HAVE => Frame::RosterHave {
+                handle: handle(&mut r)?,
+                more: r.bool("more")?,
+                positions: list(&mut r, FRAME_ROSTER_POSITIONS, 72, "roster positions", |r| {
+                    let author = DeviceId(r.array("author")?);
+                    Ok(RosterPosition { author, seq: r.u64("seq")?, hash: OpHash(r.array("hash")?) })
+                })?,
+            },
+            ROSTER_OP => Frame::RosterOp {
+                handle: handle(&mut r)?,
+                bytes: r.bytes(ROSTER_OP_BYTES, "roster operation")?.to_vec(),
+            },
+            ROSTER_END => Frame::RosterEnd { handle: handle(&mut r)? },
+            FRONTIER => Frame::Frontier(frontier(&mut r)?),
+            WANT => Frame::Want {
+                handle: handle(&mut r)?,
+                more: r.bool("more")?,
+                ranges: list(&mut r, FRAME_RANGES, 80, "ranges", range)?,
+            },
+            RECEIPT => Frame::Receipt {
+                handle: handle(&mut r)?,
+                positions: list(&mut r, FRAME_RECEIPTS, 72, "receipts", |r| Ok((journal(r)?, r.u64("seq")?)))?,
+            },
+            PEERS => {
+                Frame::Peers { handle: handle(&mut r)?, peers: list(&mut r, FRAME_PEERS, 38, "peers", PeerHint::decode)? }
+            }
+            JOIN => Frame::Join {
+                ticket: r.array("ticket")?,
+                certificate: r.bytes(CERTIFICATE_BYTES, "certificate")?.to_vec(),
+                mac: r.array("mac")?,
+            },
+            WELCOME => Frame::Welcome {
+                ticket: r.array("ticket")?,
+                space: SpaceId(r.array("space")?),
+                mac: r.array("mac")?,
+            },
+            REFUSE => {
+                Frame::Refuse { ticket: r.array("ticket")?, reason: r.text(REASON_BYTES, "reason")?.to_owned() }
+            }
+            GRANT => Frame::Grant {
+                ticket: r.array("ticket")?,
+                last: r.bool("last")?,
+                bytes: r.bytes(ROSTER_OP_BYTES, "roster operation")?.to_vec(),
+            },
+            ENTRY => Frame::Entry { handle: handle(&mut r)?, bytes: rest(&mut r)? },
+            PART => Frame::Part {
+                handle: handle(&mut r)?,
+                total: r.u32("total")?,
+                offset: r.u32("offset")?,
+                bytes: rest(&mut r)?,
+            },
+            _ => return Err(DecodeError::Invalid { field: "frame type" }),
+        };
+        r.end()?;
+        if !frame.belongs_on(class) {
+            return Err(DecodeError::Invalid { field: "stream of the frame" });
+        }
+        Ok(frame)
+    }
+
+    /// Entries and roster operations travel on live or bulk, everything else on ctl.
+    fn belongs_on(&self, class: Class) -> bool {
+        match self {
+            Frame::Entry { .. } | Frame::Part { .. } => class != Class::Ctl,
+            Frame::RosterOp { .. } | Frame::RosterEnd { .. } | Frame::Grant { .. } => class == Class::Live,
+            _ => class == Class::Ctl,
+        }
+    }
+}
+
+/// The largest frame of a class in bytes.
+pub fn cap(class: Class) -> usize {
+    match class {
+        Class::Ctl => CTL_FRAME_BYTES,
+        Class::Live => LIVE_FRAME_BYTES,
+        Class::Bulk => BULK_FRAME_BYTES,
+    }
+}
+
+/// What a device signs to prove itself on a link: both transport peer ids and both nonces bind it to this connection.
+pub fn auth_message(my_peer: &[u8], their_peer: &[u8], mine: &Hello, theirs: &Hello) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.bytes(my_peer).bytes(their_peer);
+    w.raw(&mine.nonce).raw(&theirs.nonce).raw(&mine.device.0).raw(&theirs.device.0);
+    w.finish()
+}
+
+fn class_number(class: Class) -> u8 {
+    match class {
+        Class::Ctl => 0,
+        Class::Live => 1,
+        Class::Bulk => 2,
+    }
+}
+
+fn class_of(number: u8) -> Result<Class, DecodeError> {
+    match number {
+        1 => Ok(Class::Live),
+        2 => Ok(Class::Bulk),
+        _ => Err(DecodeError::Invalid { field: "class" }),
+    }
+}
+
+/// Reasons are for people: a long one is cut rather than refused.
+fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+fn list<T>(
+    r: &mut Reader<'_>,
+    limit: usize,
+    item_bytes: usize,
+    field: &'static str,
+    mut item: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = r.count(limit, item_bytes, field)?;
+    let mut out = Vec::with_capacity(count);
+    for _ in 0..count {
+        out.push(item(r)?);
+    }
+    Ok(out)
+}
+
+fn rest(r: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    Ok(r.take(r.remaining(), "bytes")?.to_vec())
+}
+
+fn handle(r: &mut Reader<'_>) -> Result<Handle, DecodeError> {
+    Ok(Handle(r.array("space handle")?))
+}
+
+fn journal(r: &mut Reader<'_>) -> Result<JournalId, DecodeError> {
+    Ok(JournalId::from_bytes(&r.array("journal")?))
+}
+
+fn hello(r: &mut Reader<'_>) -> Result<Hello, DecodeError> {
+    if &r.array::<4>("magic")? != MAGIC {
+        return Err(DecodeError::Invalid { field: "magic" });
+    }
+    let (min_version, max_version) = (r.u16("oldest version")?, r.u16("newest version")?);
+    if min_version == 0 || min_version > max_version {
+        return Err(DecodeError::Invalid { field: "version range" });
+    }
+    Ok(Hello {
+        min_version,
+        max_version,
+        features: r.u64("features")?,
+        nonce: r.array("nonce")?,
+        store: StoreId(r.array("store")?),
+        device: DeviceId(r.array("device")?),
+    })
+}
+
+fn frontier(r: &mut Reader<'_>) -> Result<Frontier, DecodeError> {
+    Ok(Frontier {
+        handle: handle(r)?,
+        answer: r.bool("answer")?,
+        more: r.bool("more")?,
+        arrival: r.u64("arrival")?,
+        positions: list(r, FRAME_POSITIONS, 104, "positions", |r| {
+            let journal = journal(r)?;
+            let position = Position { seq: r.u64("seq")?, hash: EntryHash(r.array("hash")?) };
+            match position.seq {
+                0 => Err(DecodeError::Invalid { field: "seq" }),
+                _ => Ok((journal, position)),
+            }
+        })?,
+    })
+}
+
+fn range(r: &mut Reader<'_>) -> Result<Range, DecodeError> {
+    let range = Range { journal: journal(r)?, from: r.u64("from")?, to: r.u64("to")? };
+    if range.from == 0 || range.from > range.to {
+        return Err(DecodeError::Invalid { field: "range" });
+    }
+    Ok(range)
+}

@@ -1,0 +1,243 @@
+//! Discovery by mDNS: who is on this network. A hint only: nothing here is proven.
+//!
+//! libp2p's mDNS behaviours run on a thread and a runtime of their own, outside the swarm. They spawn a task for each
+//! interface that outlives the behaviour: after a restart, or a shutdown of the node, the old ones would go on answering
+//! for it. Dropping their runtime is what ends them. And a flood of answers cannot slow the links down.
+
+use libp2p::core::transport::ListenerId;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::mpsc;
+
+/// What was heard.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// New addresses of peers.
+    Discovered(Vec<(PeerId, Multiaddr)>),
+    /// Addresses whose time is up.
+    Expired(Vec<(PeerId, Multiaddr)>),
+    /// What works, for the status: IPv4, then IPv6.
+    Health { v4: Health, v6: Health },
+}
+
+/// Whether mDNS works for one of the two protocols.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It asks and answers.
+    On,
+    /// It does not, and why. Links, and dials by address, work all the same.
+    Off(String),
+}
+
+impl Health {
+    pub(crate) fn off(why: &str) -> Self {
+        Health::Off(why.to_owned())
+    }
+}
+
+/// What the network task tells discovery.
+#[cfg_attr(not(feature = "mdns"), allow(dead_code, reason = "without mDNS nobody reads them"))]
+#[derive(Debug)]
+enum Order {
+    Listening(ListenerId, Multiaddr),
+    ListenExpired(ListenerId, Multiaddr),
+    Restart,
+}
+
+/// The handle to discovery's thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    orders: Option<mpsc::UnboundedSender<Order>>,
+}
+
+impl Discovery {
+    /// Without mDNS, by configuration or by build.
+    pub(crate) fn off() -> Self {
+        Discovery { orders: None }
+    }
+
+    /// Starts to ask and answer. What is heard goes to `found`.
+    #[cfg(feature = "mdns")]
+    pub(crate) fn start(local: PeerId, found: mpsc::Sender<Found>) -> std::io::Result<Self> {
+        // Unbounded, but fed only by changes of our own addresses and restarts.
+        let (orders, inbox) = mpsc::unbounded_channel();
+        std::thread::Builder::new()
+            .name("farshore-mdns".to_owned())
+            .spawn(move || mdns::run(local, inbox, found))?;
+        Ok(Discovery { orders: Some(orders) })
+    }
+
+    /// An address that answers should name.
+    pub(crate) fn listening(&self, listener: ListenerId, address: &Multiaddr) {
+        self.order(Order::Listening(listener, address.clone()));
+    }
+
+    /// An address that answers should name no longer.
+    pub(crate) fn listen_expired(&self, listener: ListenerId, address: &Multiaddr) {
+        self.order(Order::ListenExpired(listener, address.clone()));
+    }
+
+    /// Forgets everything and asks anew: after sleep or a change of network the old sockets may be deaf.
+    pub(crate) fn restart(&self) {
+        self.order(Order::Restart);
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // The thread is gone only if it could not be set up, which its last Health said.
+            let _ = orders.send(order);
+        }
+    }
+}
+
+#[cfg(feature = "mdns")]
+mod mdns {
+    use std::future::poll_fn;
+    use std::io;
+    use std::net::Ipv4Addr;
+    use std::task::Poll;
+
+    use libp2p::core::transport::ListenerId;
+    use libp2p::mdns::{Config, Event, tokio::Behaviour};
+    use libp2p::multiaddr::Protocol;
+    use libp2p::swarm::behaviour::{ExpiredListenAddr, NewListenAddr};
+    use libp2p::swarm::{FromSwarm, NetworkBehaviour, ToSwarm};
+    use libp2p::{Multiaddr, PeerId};
+    use tokio::sync::mpsc;
+    use tracing::{info, warn};
+
+    use super::{Found, Health, Order};
+    use crate::limits::{MDNS_FLOOD_PAUSE, MDNS_QUERY_INTERVAL, MDNS_TABLE_LIMIT, MDNS_TTL};
+
+    /// Why one life of the behaviours ended.
+    enum End {
+        Restart,
+        Flooded,
+        Stop,
+    }
+
+    pub(super) fn run(local: PeerId, mut orders: mpsc::UnboundedReceiver<Order>, found: mpsc::Sender<Found>) {
+        let mut addresses: Vec<(ListenerId, Multiaddr)> = Vec::new();
+        loop {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    warn!(%error, "mDNS is off: no runtime for it");
+                    return;
+                }
+            };
+            let end = runtime.block_on(live(local, &mut orders, &mut addresses, &found));
+            drop(runtime); // ends the interface tasks and closes their sockets
+            match end {
+                End::Restart => {}
+                End::Stop => return,
+                End::Flooded => {
+                    warn!(pause_s = MDNS_FLOOD_PAUSE.as_secs(), "mDNS is flooded: off for a while");
+                    std::thread::sleep(MDNS_FLOOD_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn live(
+        local: PeerId,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+        addresses: &mut Vec<(ListenerId, Multiaddr)>,
+        found: &mpsc::Sender<Found>,
+    ) -> End {
+        let mut behaviours = Vec::new();
+        let v4 = match multicast_works() {
+            Ok(()) => start(local, false, &mut behaviours),
+            Err(error) => Health::Off(format!("no multicast on port 5353: {error}")),
+        };
+        let v6 = start(local, true, &mut behaviours);
+        info!(?v4, ?v6, "mDNS");
+        if found.send(Found::Health { v4, v6 }).await.is_err() {
+            return End::Stop;
+        }
+        for (listener_id, addr) in addresses.iter() {
+            tell(&mut behaviours, FromSwarm::NewListenAddr(NewListenAddr { listener_id: *listener_id, addr }));
+        }
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    None => return End::Stop,
+                    Some(Order::Restart) => return End::Restart,
+                    Some(Order::Listening(listener_id, addr)) => {
+                        tell(&mut behaviours, FromSwarm::NewListenAddr(NewListenAddr { listener_id, addr: &addr }));
+                        addresses.push((listener_id, addr));
+                    }
+                    Some(Order::ListenExpired(listener_id, addr)) => {
+                        let expired = ExpiredListenAddr { listener_id, addr: &addr };
+                        tell(&mut behaviours, FromSwarm::ExpiredListenAddr(expired));
+                        addresses.retain(|known| *known != (listener_id, addr.clone()));
+                    }
+                },
+                event = next(&mut behaviours) => {
+                    let event = match event {
+                        Event::Discovered(peers) => Found::Discovered(usable(peers)),
+                        Event::Expired(peers) => Found::Expired(usable(peers)),
+                    };
+                    if found.send(event).await.is_err() {
+                        return End::Stop;
+                    }
+                    if behaviours.iter().any(|mdns| mdns.discovered_nodes().len() > MDNS_TABLE_LIMIT) {
+                        return End::Flooded;
+                    }
+                }
+            }
+        }
+    }
+
+    /// `enable_ipv6` means IPv6 *instead of* IPv4, hence two behaviours.
+    fn start(local: PeerId, enable_ipv6: bool, behaviours: &mut Vec<Behaviour>) -> Health {
+        let config = Config { ttl: MDNS_TTL, query_interval: MDNS_QUERY_INTERVAL, enable_ipv6 };
+        match Behaviour::new(config, local) {
+            Ok(behaviour) => {
+                behaviours.push(behaviour);
+                Health::On
+            }
+            Err(error) => Health::Off(error.to_string()),
+        }
+    }
+
+    /// Whether the port and the group can be had. The behaviour itself would only log that they cannot.
+    fn multicast_works() -> io::Result<()> {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        socket.set_reuse_port(true)?;
+        socket.bind(&std::net::SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5353)).into())?;
+        socket.join_multicast_v4(&libp2p::mdns::IPV4_MDNS_MULTICAST_ADDRESS, &Ipv4Addr::UNSPECIFIED)
+    }
+
+    fn tell(behaviours: &mut [Behaviour], event: FromSwarm<'_>) {
+        for behaviour in behaviours {
+            behaviour.on_swarm_event(event);
+        }
+    }
+
+    async fn next(behaviours: &mut [Behaviour]) -> Event {
+        poll_fn(|cx| {
+            for behaviour in behaviours.iter_mut() {
+                // It also asks to pass addresses on to other behaviours; there are none.
+                while let Poll::Ready(event) = behaviour.poll(cx) {
+                    if let ToSwarm::GenerateEvent(event) = event {
+                        return Poll::Ready(event);
+                    }
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Without the link-local IPv6 addresses: a multiaddress has no scope, so a dial of one runs into its time-out.
+    fn usable(peers: Vec<(PeerId, Multiaddr)>) -> Vec<(PeerId, Multiaddr)> {
+        let scoped = |address: &Multiaddr| {
+            matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local())
+        };
+        peers.into_iter().filter(|(_, address)| !scoped(address)).collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! A store in maps: the meaning of a batch in a page of code, without a disk.
+
+use std::collections::BTreeMap;
+
+use farshore_core::batch::{
+    Batch, Boot, BootSpace, ContentOp, JournalState, Load, Loaded, StoreOp, StoredDocument, ViewOp,
+};
+use farshore_core::id::{CollectionTag, DeviceId, DocKey, DocumentId, JournalId, OpHash, Position, SpaceId};
+
+/// What a device's disk holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryStore {
+    meta: BTreeMap<String, Vec<u8>>,
+    spaces: BTreeMap<SpaceId, SpaceRows>,
+    entries: BTreeMap<(SpaceId, JournalId, u64), (Position, Vec<u8>)>,
+    documents: BTreeMap<DocKey, StoredDocument>,
+    views: BTreeMap<DocKey, Vec<u8>>,
+    invitations: BTreeMap<[u8; 16], Vec<u8>>,
+    /// Items that no member may see, kept for their author.
+    pub rejected: Vec<(SpaceId, JournalId, Position, String)>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct SpaceRows {
+    record: Vec<u8>,
+    roster: Vec<(OpHash, Vec<u8>)>,
+    journals: BTreeMap<JournalId, JournalState>,
+    peers: BTreeMap<DeviceId, Vec<u8>>,
+}
+
+impl MemoryStore {
+    /// Makes a batch durable.
+    pub fn apply(&mut self, batch: &Batch) {
+        for op in &batch.ops {
+            self.apply_op(op.clone());
+        }
+    }
+
+    fn apply_op(&mut self, op: StoreOp) {
+        match op {
+            StoreOp::PutMeta { name, value } => {
+                self.meta.insert(name, value);
+            }
+            StoreOp::PutRosterOp { space, hash, bytes } => {
+                let roster = &mut self.spaces.entry(space).or_default().roster;
+                if !roster.iter().any(|(known, _)| *known == hash) {
+                    roster.push((hash, bytes));
+                }
+            }
+            StoreOp::PutSpace { space, record } => self.spaces.entry(space).or_default().record = record,
+            StoreOp::PutEntry { space, journal, position, bytes } => {
+                self.entries.insert((space, journal, position.seq), (position, bytes));
+            }
+            StoreOp::PutJournal { space, journal, state } => {
+                self.spaces.entry(space).or_default().journals.insert(journal, state);
+            }
+            StoreOp::PutDocument { key, record, content, view } => self.put_document(key, record, content, view),
+            StoreOp::PutPeer { space, device, record } => {
+                self.spaces.entry(space).or_default().peers.insert(device, record);
+            }
+            StoreOp::PutInvitation { ticket, record } => {
+                self.invitations.insert(ticket, record);
+            }
+            StoreOp::PutRejected { space, journal, position, reason } => {
+                self.rejected.push((space, journal, position, reason));
+            }
+        }
+    }
+
+    fn put_document(&mut self, key: DocKey, record: Vec<u8>, content: ContentOp, view: ViewOp) {
+        let empty = StoredDocument { record: Vec::new(), snapshot: None, tail: Vec::new() };
+        let document = self.documents.entry(key).or_insert(empty);
+        document.record = record;
+        match content {
+            ContentOp::Keep => {}
+            ContentOp::Append(changes) => document.tail.extend(changes),
+            ContentOp::Replace(snapshot) => (document.snapshot, document.tail) = (Some(snapshot), Vec::new()),
+            ContentOp::Restart(changes) => (document.snapshot, document.tail) = (None, changes),
+        }
+        match view {
+            ViewOp::Keep => {}
+            ViewOp::Put(bytes) => {
+                self.views.insert(key, bytes);
+            }
+            ViewOp::Remove => {
+                self.views.remove(&key);
+            }
+        }
+    }
+
+    /// Answers a load.
+    pub fn load(&self, load: &Load) -> Loaded {
+        match load {
+            Load::Documents(keys) => {
+                Loaded::Documents(keys.iter().map(|key| self.documents.get(key).cloned()).collect())
+            }
+            Load::Entries { space, journal, from, to, limit_bytes } => {
+                let mut bytes = 0;
+                let range = (*space, *journal, *from)..=(*space, *journal, *to);
+                let entries = self.entries.range(range).map(|(_, entry)| entry.clone());
+                let entries = entries.take_while(|(_, entry)| {
+                    let fits = bytes == 0 || bytes + entry.len() <= *limit_bytes;
+                    bytes += entry.len();
+                    fits
+                });
+                Loaded::Entries(entries.collect())
+            }
+        }
+    }
+
+    /// What a replica starts from.
+    pub fn boot(&self) -> Boot {
+        Boot {
+            meta: self.meta.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            spaces: self
+                .spaces
+                .iter()
+                .map(|(space, rows)| BootSpace {
+                    space: *space,
+                    record: rows.record.clone(),
+                    roster: rows.roster.iter().map(|(_, bytes)| bytes.clone()).collect(),
+                    journals: rows.journals.iter().map(|(id, state)| (*id, *state)).collect(),
+                    peers: rows.peers.iter().map(|(device, record)| (*device, record.clone())).collect(),
+                })
+                .collect(),
+            invitations: self.invitations.iter().map(|(ticket, record)| (*ticket, record.clone())).collect(),
+        }
+    }
+
+    /// A document's view.
+    pub fn view(&self, key: &DocKey) -> Option<&[u8]> {
+        self.views.get(key).map(Vec::as_slice)
+    }
+
+    /// All views of a collection, by document.
+    pub fn views(&self, space: SpaceId, collection: CollectionTag) -> BTreeMap<DocumentId, Vec<u8>> {
+        let views = self.views.iter().filter(|(key, _)| key.space == space && key.collection == collection);
+        views.map(|(key, view)| (key.document, view.clone())).collect()
+    }
+
+    /// A document as it is kept.
+    pub fn document(&self, key: &DocKey) -> Option<&StoredDocument> {
+        self.documents.get(key)
+    }
+
+    /// Every document of a collection, deleted ones too.
+    pub fn documents(&self, space: SpaceId, collection: CollectionTag) -> BTreeMap<DocumentId, StoredDocument> {
+        let all = self.documents.iter().filter(|(key, _)| key.space == space && key.collection == collection);
+        all.map(|(key, document)| (key.document, document.clone())).collect()
+    }
+
+    /// How far every journal of a space is held.
+    pub fn journals(&self, space: SpaceId) -> BTreeMap<JournalId, JournalState> {
+        self.spaces.get(&space).map(|rows| rows.journals.clone()).unwrap_or_default()
+    }
+
+    /// The bytes of one entry.
+    pub fn entry(&self, space: SpaceId, journal: JournalId, seq: u64) -> Option<&[u8]> {
+        self.entries.get(&(space, journal, seq)).map(|(_, bytes)| bytes.as_slice())
+    }
+}
