@@ -138,7 +138,9 @@ fn some_op(random: &mut Random, ids: &Ids) -> Vec<Op> {
         1 if !ids.values.is_empty() => {
             let (id, obj, key) = random.pick(&ids.values).clone();
             let mut preds = vec![id];
-            preds.extend(ids.values.iter().filter(|v| v.1 == obj && v.2 == key && random.below(2) == 0).map(|v| v.0.clone()));
+            preds.extend(
+                ids.values.iter().filter(|v| v.1 == obj && v.2 == key && random.below(2) == 0).map(|v| v.0.clone()),
+            );
             preds.sort();
             preds.dedup();
             op = Op { obj, key, preds, ..op };
@@ -296,6 +298,10 @@ fn is_safe(base: &Base, chunk: &[u8], hash: ChangeHash, stranger: bool, random: 
         assert_eq!(sorted(before.get_heads()), sorted(after.get_heads()));
         assert_eq!(visible(&before), visible(&after), "the order of concurrent changes shows");
         survives_reload(&after);
+        let mut together = base.document.clone();
+        let all: Vec<Vec<u8>> = base.later.iter().chain(chunk).cloned().collect();
+        apply(&mut together, &all);
+        assert_eq!(visible(&together), visible(&after), "one batch or several show");
     }
 
     // Editing goes on, on top of whatever came.
@@ -326,6 +332,8 @@ fn whatever_passes_applies_reloads_and_converges() {
     let bases = bases();
     let (mut accepted, mut decoded, mut strangers) = (0_u64, 0_u64, 0_u64);
     let mut failures: Vec<String> = Vec::new();
+    // By action, in maps and in lists.
+    let mut seen = [[0_u64; 2]; 8];
     for seed in start..start + count {
         let mut random = Random::new(seed);
         let base = random.pick(&bases);
@@ -338,6 +346,9 @@ fn whatever_passes_applies_reloads_and_converges() {
         }
         accepted += 1;
         strangers += u64::from(stranger);
+        for op in &RawChange::parse(&chunk).ops {
+            seen[op.action as usize][usize::from(!matches!(op.key, Key::Map(_)))] += 1;
+        }
         let hash = change.hash();
         if catch_unwind(AssertUnwindSafe(|| is_safe(base, &chunk, hash, stranger, &mut random))).is_err() {
             failures.push(describe(seed, &RawChange::parse(&chunk)));
@@ -346,7 +357,11 @@ fn whatever_passes_applies_reloads_and_converges() {
             }
         }
     }
-    eprintln!("{count} mutants: {decoded} decoded, {accepted} accepted, {strangers} of them concurrent");
+    eprintln!("{count} mutants: {decoded} decoded, {accepted} accepted, {strangers} of them concurrent; {seen:?}");
     assert!(failures.is_empty(), "accepted but not safe:\n{}", failures.join("\n"));
-    assert!(accepted * 10 > count, "too few accepted to mean anything");
+    assert!(accepted * 10 > count && strangers * 20 > count, "too few accepted to mean anything");
+    for action in [0, 1, 2, 3, 4, 5] {
+        assert!(seen[action].iter().all(|n| n * 200 > count), "action {action} hardly ever passes: {seen:?}");
+    }
+    assert!(seen[7][1] * 200 > count, "marks hardly ever pass");
 }

@@ -2,8 +2,9 @@
 
 mod change_common;
 
-use automerge::ChangeHash;
+use automerge::{Automerge, ChangeHash};
 use change_common::raw::{Id, Key, Op, RawChange, actor, body, id, rle, seal, unsigned};
+use change_common::replay;
 use farshore_core::change::{Admission, AncestorIndex, OpFault, Part, Refusal, decode, limits};
 
 fn put() -> Vec<Op> {
@@ -156,7 +157,8 @@ fn text_that_is_not_utf8_is_refused() {
 
 #[test]
 fn a_wrong_list_of_actors_is_refused() {
-    let others = |others: &[u8]| RawChange { idle_actors: others.iter().map(|o| actor(*o)).collect(), ..base() }.chunk();
+    let others =
+        |others: &[u8]| RawChange { idle_actors: others.iter().map(|o| actor(*o)).collect(), ..base() }.chunk();
     assert_eq!(refused(&others(&[2])), Refusal::IdleActor);
     assert_eq!(refused(&others(&[1])), Refusal::IdleActor, "the author among the others");
     let change = base().then_by(2, vec![Op::put("k", "w").with_preds(&[&id(1, 1)])]);
@@ -314,7 +316,10 @@ fn predecessors_out_of_order_are_refused() {
     let merge = |preds: &[&Id]| {
         let mut deps = vec![left.hash(), right.hash()];
         deps.sort();
-        RawChange { deps, ..root.then_by(3, vec![Op { action: DELETE, kind: 0, ..Op::put("k", "") }.with_preds(preds)]) }
+        RawChange {
+            deps,
+            ..root.then_by(3, vec![Op { action: DELETE, kind: 0, ..Op::put("k", "") }.with_preds(preds)])
+        }
     };
     let (a, b, c) = (root.id(0), left.id(0), right.id(0));
     let merge = |preds: &[&Id]| RawChange { start_op: 3, ..merge(preds) };
@@ -326,7 +331,8 @@ fn predecessors_out_of_order_are_refused() {
     let high = root.then_by(5, put());
     let mut deps = vec![high.hash(), right.hash()];
     deps.sort();
-    let merge = |preds: &[&Id]| RawChange { deps: deps.clone(), ..high.then(vec![Op::put("k", "x").with_preds(preds)]) };
+    let merge =
+        |preds: &[&Id]| RawChange { deps: deps.clone(), ..high.then(vec![Op::put("k", "x").with_preds(preds)]) };
     assert!(decode(&merge(&[&right.id(0), &high.id(0)]).chunk()).is_ok());
     assert_eq!(fault_of(refused(&merge(&[&high.id(0), &right.id(0)]).chunk())), (0, OpFault::PredOrder));
 }
@@ -435,19 +441,26 @@ fn a_change_that_starts_too_low_or_too_far_is_refused() {
     admit_all(&[&first, &at(far)]);
     assert_eq!(not_admitted(&[&first], &at(far + 1)), Refusal::StartOp { ancestors: 1, found: far + 1 });
     let empty = RawChange { ops: vec![], ..at(3) };
-    assert_eq!(not_admitted(&[&first], &empty), Refusal::StartOp { ancestors: 1, found: 3 }, "an empty change with a gap");
+    assert_eq!(
+        not_admitted(&[&first], &empty),
+        Refusal::StartOp { ancestors: 1, found: 3 },
+        "an empty change with a gap"
+    );
     admit_all(&[&first, &RawChange { start_op: 2, ..empty }]);
 }
 
 /// A list and a text with an element each, by actor 1, and a map.
 fn objects() -> RawChange {
-    RawChange::first(1, vec![
-        Op::make("list", LIST),
-        Op::insert(&id(1, 1), None, "a"),
-        Op::make("text", TEXT),
-        Op::insert(&id(3, 1), None, "b"),
-        Op::make("map", 0),
-    ])
+    RawChange::first(
+        1,
+        vec![
+            Op::make("list", LIST),
+            Op::insert(&id(1, 1), None, "a"),
+            Op::make("text", TEXT),
+            Op::insert(&id(3, 1), None, "b"),
+            Op::make("map", 0),
+        ],
+    )
 }
 
 #[test]
@@ -462,10 +475,10 @@ fn references_to_what_is_not_among_the_ancestors_are_refused() {
     assert_eq!(by_two(vec![Op::insert(&id(6, 1), None, "y")]), (0, OpFault::NoObject));
     assert_eq!(by_two(vec![Op::insert(&id(1, 1), Some(&id(7, 1)), "y")]), (0, OpFault::NoElement));
     assert_eq!(by_two(vec![Op::put("k", "w").with_preds(&[&id(8, 1)])]), (0, OpFault::NoPredecessor));
-    let after_side = RawChange { start_op: 20, ..side.then_by(2, vec![
-        Op::insert(&id(6, 1), Some(&id(7, 1)), "y"),
-        Op::put("k", "w").with_preds(&[&id(8, 1)]),
-    ]) };
+    let after_side = RawChange {
+        start_op: 20,
+        ..side.then_by(2, vec![Op::insert(&id(6, 1), Some(&id(7, 1)), "y"), Op::put("k", "w").with_preds(&[&id(8, 1)])])
+    };
     admit_all(&[&root, &side, &after_side]);
     // An actor whose changes are all elsewhere.
     let stranger = RawChange { deps: vec![], ..RawChange::first(3, put()) };
@@ -478,11 +491,28 @@ fn objects_that_are_none_or_of_the_wrong_kind_are_refused() {
     let root = objects();
     let next = |ops| fault_of(not_admitted(&[&root], &root.then(ops)));
     assert_eq!(next(vec![Op { obj: Some(id(2, 1)), ..Op::put("k", "v") }]), (0, OpFault::NoObject), "a plain value");
-    assert_eq!(next(vec![Op { obj: Some(id(1, 1)), ..Op::put("k", "v") }]), (0, OpFault::ObjectKind), "a key in a list");
+    assert_eq!(
+        next(vec![Op { obj: Some(id(1, 1)), ..Op::put("k", "v") }]),
+        (0, OpFault::ObjectKind),
+        "a key in a list"
+    );
     assert_eq!(next(vec![Op::insert(&id(5, 1), None, "v")]), (0, OpFault::ObjectKind), "an element in a map");
     assert_eq!(next(vec![Op { obj: None, ..Op::insert(&id(5, 1), None, "v") }]), (0, OpFault::ObjectKind));
     let marks = vec![Op::mark(&id(1, 1), None, Some("m")), Op::mark(&id(1, 1), Some(&id(2, 1)), None)];
     assert_eq!(next(marks), (0, OpFault::ObjectKind), "a mark in a list");
+}
+
+#[test]
+fn objects_nested_too_deeply_are_refused() {
+    let depth = u64::from(limits::DEPTH);
+    let nest = |n: u64| {
+        let inside = |at| Op { obj: (at > 0).then(|| id(at, 1)), ..Op::make("k", 0) };
+        RawChange::first(1, (0..n).map(inside).collect())
+    };
+    admit_all(&[&nest(depth)]);
+    let deepest = Automerge::load(&replay(&[nest(depth).chunk()]).save()).unwrap();
+    assert!(format!("{:?}", deepest.hydrate(None)).len() > depth as usize);
+    assert_eq!(fault_of(not_admitted(&[], &nest(depth + 1))), (limits::DEPTH, OpFault::Depth));
 }
 
 #[test]
@@ -518,7 +548,8 @@ fn predecessors_elsewhere_are_refused() {
     let over_mark = vec![
         Op::mark(&text, None, Some("m")),
         Op::mark(&text, Some(&id(4, 1)), None),
-        Op { action: DELETE, kind: 0, insert: false, ..Op::insert(&text, Some(&id(6, 1)), "") }.with_preds(&[&id(6, 1)]),
+        Op { action: DELETE, kind: 0, insert: false, ..Op::insert(&text, Some(&id(6, 1)), "") }
+            .with_preds(&[&id(6, 1)]),
     ];
     assert_eq!(next(over_mark), (2, OpFault::NoPredecessor));
 }
@@ -548,19 +579,26 @@ fn a_mark_that_ends_before_it_begins_is_refused() {
     admit_all(&[&root, &marks(None, Some(&id(6, 1)))]);
     let wrong = (1, OpFault::MarkOrder);
     assert_eq!(fault_of(not_admitted(&[&root], &marks(Some(&element), None))), wrong);
-    assert_eq!(fault_of(not_admitted(&[&root], &marks(Some(&element), Some(&element)))), wrong, "behind the same element");
+    assert_eq!(
+        fault_of(not_admitted(&[&root], &marks(Some(&element), Some(&element)))),
+        wrong,
+        "behind the same element"
+    );
     assert_eq!(fault_of(not_admitted(&[&root], &marks(None, None))), wrong, "both at the head");
 }
 
 #[test]
 fn a_refused_change_leaves_no_trace() {
     let root = objects();
-    let bad = root.then_by(2, vec![
-        Op::make("new", LIST),
-        Op::insert(&id(6, 2), None, "x"),
-        Op::put("fresh key", "v"),
-        Op::insert(&id(9, 9), None, "unknown object"),
-    ]);
+    let bad = root.then_by(
+        2,
+        vec![
+            Op::make("new", LIST),
+            Op::insert(&id(6, 2), None, "x"),
+            Op::put("fresh key", "v"),
+            Op::insert(&id(9, 9), None, "unknown object"),
+        ],
+    );
     let bad = RawChange { ops: bad.ops[..3].to_vec(), ..bad };
     let mut worse = bad.clone();
     worse.ops.push(Op::insert(&id(2, 1), None, "into no object"));

@@ -3,10 +3,10 @@
 use super::decode::DecodedChange;
 use super::graph::{ActorNumber, NewNode, Past};
 use super::index::{Admission, AncestorIndex};
-use super::limits::OP_GAP;
+use super::limits::{DEPTH, OP_GAP};
 use super::op::{Action, Key, LocalId, Row, ValueKind};
 use super::refusal::{OpFault, Refusal};
-use super::runs::{Made, ObjectKind, OpId, Place, ROOT, Savepoint};
+use super::runs::{Made, Object, ObjectKind, OpId, Place, ROOT, Savepoint};
 
 /// The actors of a change in the document's numbers.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl AncestorIndex {
             None => ROOT,
             Some(object) => actors.resolve(object).ok_or(OpFault::NoObject)?,
         };
-        let kind = self.runs.object_kind(object).ok_or(OpFault::NoObject)?;
+        let Object { kind, depth } = self.runs.object(object).ok_or(OpFault::NoObject)?;
         let place = self.place(row, object, kind, actors, savepoint)?;
         let mut over_counter = false;
         for pred in preds {
@@ -136,7 +136,10 @@ impl AncestorIndex {
             Action::Set | Action::Mark => None,
         };
         if let Some(kind) = object_made {
-            self.runs.add_object(savepoint, id, kind);
+            if depth >= DEPTH {
+                return Err(OpFault::Depth);
+            }
+            self.runs.add_object(savepoint, id, Object { kind, depth: depth + 1 });
         }
         let made = match (row.action, row.value) {
             (Action::Mark, _) => Made::Mark,

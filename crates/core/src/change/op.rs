@@ -75,7 +75,8 @@ pub(super) struct Row<'a> {
 /// Check a value's bytes against its metadata: `length × 16 + type`.
 pub(super) fn check_value(meta: u64, raw: &[u8]) -> Result<ValueKind, OpFault> {
     let mut reader = Reader::new(raw, Part::Value);
-    let whole = |read: Result<i64, Refusal>, rest: &Reader<'_>| read.ok().filter(|_| rest.is_empty()).ok_or(OpFault::Value);
+    let whole =
+        |read: Result<i64, Refusal>, rest: &Reader<'_>| read.ok().filter(|_| rest.is_empty()).ok_or(OpFault::Value);
     match meta & 15 {
         0 if raw.is_empty() => Ok(ValueKind::Null),
         1 | 2 if raw.is_empty() => Ok(ValueKind::Other),
@@ -85,7 +86,8 @@ pub(super) fn check_value(meta: u64, raw: &[u8]) -> Result<ValueKind, OpFault> {
             whole(read, &reader).map(|_| ValueKind::Int)
         }
         5 => {
-            let float = reader.array().ok().filter(|_| reader.is_empty()).map(f64::from_le_bytes).ok_or(OpFault::Value)?;
+            let float =
+                reader.array().ok().filter(|_| reader.is_empty()).map(f64::from_le_bytes).ok_or(OpFault::Value)?;
             Ok(if float.is_nan() { ValueKind::Nan } else { ValueKind::Other })
         }
         6 => std::str::from_utf8(raw).map(|_| ValueKind::Other).map_err(|_| OpFault::Value),
@@ -121,10 +123,8 @@ fn small_increment(raw: &[u8]) -> bool {
 pub(super) fn check_row(row: &Row<'_>, raw: &[u8], preds: usize) -> Result<(), OpFault> {
     let in_map = matches!(row.key, Key::Map(_));
     if row.insert {
-        let inserts = matches!(
-            row.action,
-            Action::MakeMap | Action::MakeList | Action::MakeText | Action::Set | Action::Mark
-        );
+        let inserts =
+            matches!(row.action, Action::MakeMap | Action::MakeList | Action::MakeText | Action::Set | Action::Mark);
         if in_map || preds != 0 || !inserts {
             return Err(OpFault::Insert);
         }

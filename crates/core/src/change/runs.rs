@@ -25,6 +25,14 @@ pub(super) enum ObjectKind {
     Text,
 }
 
+/// An object that operations go into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Object {
+    pub(super) kind: ObjectKind,
+    /// How many objects it stands in; the root in none.
+    pub(super) depth: u32,
+}
+
 /// Where an operation puts its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -87,7 +95,7 @@ struct Run {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Runs {
     of_actor: Vec<Vec<Run>>,
-    objects: BTreeMap<OpId, ObjectKind>,
+    objects: BTreeMap<OpId, Object>,
     keys: BTreeMap<Box<str>, u32>,
 }
 
@@ -127,13 +135,13 @@ impl Runs {
         }
     }
 
-    /// The kind of an object, if there is one with this id.
-    pub(super) fn object_kind(&self, id: OpId) -> Option<ObjectKind> {
-        if id == ROOT { Some(ObjectKind::Map) } else { self.objects.get(&id).copied() }
+    /// The object with this id, if there is one.
+    pub(super) fn object(&self, id: OpId) -> Option<Object> {
+        if id == ROOT { Some(Object { kind: ObjectKind::Map, depth: 0 }) } else { self.objects.get(&id).copied() }
     }
 
-    pub(super) fn add_object(&mut self, savepoint: &mut Savepoint, id: OpId, kind: ObjectKind) {
-        self.objects.insert(id, kind);
+    pub(super) fn add_object(&mut self, savepoint: &mut Savepoint, id: OpId, object: Object) {
+        self.objects.insert(id, object);
         savepoint.objects.push(id);
     }
 
@@ -307,5 +315,88 @@ impl Run {
             Slot::Insert(branch) => Some(branch),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIST: OpId = OpId { ctr: 1, actor: 0 };
+
+    /// The list by its definition: the tree read parent first, siblings latest first.
+    fn read(children: &BTreeMap<OpId, Vec<OpId>>, from: OpId, graph: &Graph, out: &mut Vec<OpId>) {
+        let mut stack = vec![from];
+        while let Some(id) = stack.pop() {
+            if id != ROOT {
+                out.push(id);
+            }
+            let mut below = children.get(&id).cloned().unwrap_or_default();
+            below.sort_by_key(|id| (id.ctr, graph.actor_bytes(id.actor).to_vec()));
+            stack.extend(below);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Each step: the actor, which element to insert behind (most often its own last one), and a gap in its counters.
+        #[test]
+        fn the_order_of_elements_is_that_of_the_tree(
+            plan in proptest::collection::vec((0_u32..4, any::<u16>(), 0_u32..3, 0_u8..8), 2..300),
+            pairs in proptest::collection::vec((any::<usize>(), any::<usize>()), 200),
+        ) {
+            let mut graph = Graph::default();
+            // Numbers by arrival are not the order by bytes.
+            for actor in [[9], [3], [7], [1]] {
+                graph.add_actor(&actor);
+            }
+            let mut runs = Runs::default();
+            for actor in 0..4 {
+                runs.savepoint(actor);
+            }
+            let mut elements = vec![ROOT];
+            let mut last = [LIST.ctr; 4];
+            let mut children: BTreeMap<OpId, Vec<OpId>> = BTreeMap::new();
+            for (actor, behind, gap, kind) in plan {
+                let own = OpId { ctr: last[actor as usize], actor };
+                let parent = match kind {
+                    0..5 if elements.contains(&own) => own,
+                    _ => elements[behind as usize % elements.len()],
+                };
+                let gap = if kind < 4 { 0 } else { gap };
+                let id = OpId { ctr: own.ctr.max(parent.ctr) + 1 + gap, actor };
+                last[actor as usize] = id.ctr;
+                let made = if kind == 7 { Made::Mark } else { Made::Value };
+                runs.add(id, LIST, Place::Behind(parent), made);
+                children.entry(parent).or_default().push(id);
+                elements.push(id);
+            }
+            let mut order = Vec::new();
+            read(&children, ROOT, &graph, &mut order);
+            prop_assert_eq!(order.len(), elements.len() - 1);
+            for (a, b) in pairs {
+                let (a, b) = (a % order.len(), b % order.len());
+                if a != b {
+                    prop_assert_eq!(runs.precedes(&graph, order[a], order[b]), Some(a < b));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn typed_text_is_one_run() {
+        let mut runs = Runs::default();
+        runs.savepoint(0);
+        let mut parent = ROOT;
+        for ctr in 2..1000 {
+            let id = OpId { ctr, actor: 0 };
+            runs.add(id, LIST, Place::Behind(parent), Made::Value);
+            parent = id;
+        }
+        assert_eq!(runs.of_actor[0].len(), 1);
+        assert!(runs.is_element(OpId { ctr: 500, actor: 0 }, LIST));
+        assert!(!runs.is_element(OpId { ctr: 1000, actor: 0 }, LIST));
     }
 }
