@@ -115,6 +115,8 @@ pub const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 pub const MDNS_QUERY_INTERVAL: Duration = Duration::from_secs(45);
 /// Life of an mDNS answer: more than twice the query interval, so that one lost packet expires nobody.
 pub const MDNS_TTL: Duration = Duration::from_secs(170);
+/// How long discovery waits for an address of our own to answer with, before it asks all the same.
+pub const MDNS_PATIENCE: Duration = Duration::from_secs(2);
 /// Records that libp2p's mDNS table may hold before we drop it: the table itself has no bound.
 pub const MDNS_TABLE_LIMIT: usize = 1024;
 /// How long discovery stays off after its table was flooded.

@@ -482,4 +482,3 @@ impl Writer<'_> {
         Poll::Ready(Ok(()))
     }
 }
-
