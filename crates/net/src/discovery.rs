@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 /// What was heard.
+#[cfg_attr(not(feature = "mdns"), allow(dead_code, reason = "without mDNS nothing is"))]
 #[derive(Debug)]
 pub(crate) enum Found {
     /// New addresses of peers.

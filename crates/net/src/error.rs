@@ -79,10 +79,10 @@ pub enum DialError {
         /// Where.
         address: Multiaddr,
     },
-    /// The address is our own.
-    #[error("{address} is this node's own address")]
+    /// The peer is ourselves.
+    #[error("{address} leads back to this node: dial another peer")]
     Ourselves {
-        /// The address that was dialled.
+        /// The address that was dialled; empty if none was given.
         address: Multiaddr,
     },
     /// No address answered; what each of them said.

@@ -24,6 +24,9 @@ pub const FRAME_OVERHEAD: usize = 64;
 /// Bytes that are gathered before a stream is written: as much as the longest frame, so no frame is ever split.
 pub const STAGING_LIMIT: usize = BULK_FRAME_LIMIT + 8;
 
+/// Writes in a row (of up to [`STAGING_LIMIT`]) after which a link's readers and heartbeat get their turn: 2 MiB, some 2 ms.
+pub const WRITER_TURNS: u32 = 32;
+
 // ---- Liveness ----------------------------------------------------------------------------------
 
 /// Time between two pings of a link. TCP and relayed connections say nothing by themselves when the other end is gone.
