@@ -57,8 +57,8 @@ pub const FRAME_RECEIPTS: usize = 200;
 pub const FRAME_ROSTER_POSITIONS: usize = 200;
 /// A reason for a person, in bytes.
 pub const REASON_BYTES: usize = 512;
-/// A device certificate, in bytes: fixed fields and a name.
-pub const CERTIFICATE_BYTES: usize = 1024;
+/// Largest device certificate, in bytes: its fixed fields and a name of [`NAME_BYTES`].
+pub const CERTIFICATE_BYTES: usize = 1 + 32 * 3 + 4 + NAME_BYTES + 64 * 2;
 /// Bytes of entries that a peer may send before the first credit comes back, by class. Bulk is what keeps a fast link busy over
 /// the time of a commit; both bound what an edit waits behind (`network.md` 4.4).
 pub const LIVE_WINDOW_BYTES: u32 = 256 << 10;
@@ -113,3 +113,58 @@ pub const OPEN_ENTRIES: usize = 64;
 pub const ROSTER_ROUNDS: u8 = 16;
 /// Roster bytes sent in one round of the exchange; what does not fit goes in the next.
 pub const ROSTER_ROUND_BYTES: usize = 512 << 10;
+
+// Documents and values.
+
+/// Levels of maps and lists in a view or an encoded value, the root included: deep enough for any document that our own
+/// [`EDIT_DEPTH`] allows, shallow enough that reading recursively is safe on any thread's stack. What a peer nests deeper
+/// reads as null.
+pub const VALUE_DEPTH: usize = 100;
+/// Levels of maps and lists that a local edit may make, the root included. Below [`VALUE_DEPTH`], so that what is written
+/// can be read.
+pub const EDIT_DEPTH: usize = 64;
+/// A key of a map in a document, in bytes of UTF-8.
+pub const FIELD_KEY_BYTES: usize = 1024;
+/// Operations in one local change; a pasted text is one operation a character (`security.md` section 5).
+pub const EDIT_OPS: usize = 1_000_000;
+/// Largest magnitude of a counter that is written and of one increment: what a JSON number holds exactly. Automerge adds them
+/// up unchecked; from here it takes 1,024 to overflow.
+pub const COUNTER_STEP: i64 = (1 << 53) - 1;
+/// Largest operation counter in a document (`security.md` section 5). Reached after 2^31 keystrokes in one document.
+pub const OP_COUNTER: u64 = 1 << 31;
+/// Insertions plus deletions up to which a difference of two texts or lists is minimal. The search takes this many steps
+/// for each element, and the square of it in memory (4 MiB); beyond it the changed middle is replaced as a whole.
+pub const DIFF_EDITS: usize = 1024;
+
+// Roster, catalogue and tickets.
+
+/// Wraps in one key epoch: what fits into [`ROSTER_OP_BYTES`]. Further devices get the key by key shares.
+pub const EPOCH_WRAPS: usize = 512;
+/// Parent epochs of one key epoch: more concurrent epochs than roster heads cannot be seen at once.
+pub const EPOCH_PARENTS: usize = ROSTER_HEADS;
+/// Journals that one removal, revocation or demotion names: what fits into [`ROSTER_OP_BYTES`] at 104 bytes each.
+pub const RETAINED_JOURNALS: usize = 512;
+/// Devices that one user may ever add to a space, so that a single member cannot fill the roster with them.
+pub const USER_DEVICES: usize = 64;
+/// Operations of one device that is not an admin's: key shares and epochs for decades, an eighth of [`ROSTER_OPS`].
+pub const ROSTER_OPS_NON_ADMIN: u64 = 8_192;
+/// Evaluated roster states kept in memory. Entries cite few different heads at a time; each state holds every member once.
+pub const ROSTER_STATES: usize = 16;
+/// Body of a reserved roster operation, in bytes: what is left of [`ROSTER_OP_BYTES`] under the largest header.
+pub const ROSTER_BODY_BYTES: usize = ROSTER_OP_BYTES - 1024;
+
+/// Steps in a collection's schema: containers that keyed documents share. A hundred is a large record.
+pub const SCHEMA_STEPS: usize = 256;
+/// Keys in the path of a schema step.
+pub const SCHEMA_DEPTH: usize = 16;
+/// One key in the path of a schema step, in bytes of UTF-8.
+pub const SCHEMA_KEY_BYTES: usize = 256;
+/// An encoded collection definition, in bytes: fits a roster operation with room to spare.
+pub const DEFINITION_BYTES: usize = 48 << 10;
+
+/// Addresses in a ticket: more would not fit a QR code that a phone reads.
+pub const TICKET_ADDRESSES: usize = 16;
+/// One address in a ticket, in bytes of its text.
+pub const TICKET_ADDRESS_BYTES: usize = 256;
+/// A pasted ticket, in characters, white space included; the longest possible one is under 8,000 without it.
+pub const TICKET_TEXT_BYTES: usize = 16 << 10;

@@ -78,6 +78,8 @@ pub enum Reply {
     Collection(CollectionTag),
     /// The edits that were accepted are durable; one result for each document, in the order asked.
     Edited(Vec<Result<Edited, WriteError>>),
+    /// In the order of the keys asked for.
+    DocumentIds(Vec<DocumentId>),
     /// The invitation is open, durably; the text to hand over.
     Ticket(String),
     /// The state of everything.

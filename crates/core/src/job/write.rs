@@ -103,10 +103,10 @@ impl Desk {
         let there = known && !open.record.deleted(self.edit_wins);
         let edits = match &edit.op {
             DocOp::Create(_) if there => return Err(WriteError::Exists(id)),
-            DocOp::Edit(_) | DocOp::Delete if !there => return Err(WriteError::Missing(id)),
+            DocOp::Edit(_) | DocOp::EditAt { .. } | DocOp::Delete if !there => return Err(WriteError::Missing(id)),
+            DocOp::EditAt { heads, .. } if *heads != sorted_heads(open) => return Err(WriteError::Changed(id)),
             DocOp::Delete => {
-                let mut heads: Vec<[u8; 32]> = open.document.heads().iter().map(|head| head.0).collect();
-                heads.sort_unstable();
+                let heads = sorted_heads(open);
                 open.record.entomb(&heads, self.provisional);
                 slot.changed = true;
                 let generation = open.record.generation;
@@ -115,7 +115,7 @@ impl Desk {
             }
             DocOp::Create(value) => vec![Edit::Replace { value: value.clone() }],
             DocOp::Upsert(value) => vec![Edit::Merge { value: value.clone() }],
-            DocOp::Edit(edits) => edits.clone(),
+            DocOp::Edit(edits) | DocOp::EditAt { edits, .. } => edits.clone(),
         };
         if known && !there {
             let next = open.record.generation.checked_add(1);
@@ -206,6 +206,12 @@ pub(super) fn finish(open: &mut OpenDocument, chunks: Vec<Vec<u8>>, edit_wins: b
     DocumentChange { record: open.record.encode(), content, view }
 }
 
+fn sorted_heads(open: &OpenDocument) -> Vec<[u8; 32]> {
+    let mut heads: Vec<[u8; 32]> = open.document.heads().iter().map(|head| head.0).collect();
+    heads.sort_unstable();
+    heads
+}
+
 fn make_changes(
     header: &Header,
     id: DocumentId,
@@ -257,7 +263,7 @@ fn pack(document: DocumentId, generation: u32, made: &[NewChange]) -> Result<Ite
 pub(crate) fn op_bytes(op: &DocOp) -> usize {
     match op {
         DocOp::Create(value) | DocOp::Upsert(value) => value_bytes(value),
-        DocOp::Edit(edits) => edits.iter().map(one_edit_bytes).sum(),
+        DocOp::Edit(edits) | DocOp::EditAt { edits, .. } => edits.iter().map(one_edit_bytes).sum(),
         DocOp::Delete => 64,
     }
 }

@@ -59,7 +59,7 @@ impl Replica {
                     }
                     pump.insert((space, collection));
                 }
-                Effect::RosterDurable(space) => self.roster_durable(space),
+                Effect::RosterDurable(space) => self.roster_durable(space, None),
                 Effect::RosterEnd(space, link) => self.roster_ended(link, space),
                 Effect::Welcome { link, ticket, space, certificate } => self.welcome(link, ticket, space, &certificate),
                 Effect::Joined { space, ticket } => self.joined(space, ticket),

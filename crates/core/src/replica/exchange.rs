@@ -131,7 +131,8 @@ impl SpaceLink {
 }
 
 impl Replica {
-    pub(super) fn send_state(&mut self, link: LinkId, space: SpaceId) {
+    /// Says where this device stands; `fresh` asks the other side to say so too.
+    pub(super) fn send_state(&mut self, link: LinkId, space: SpaceId, fresh: bool) {
         let (me, incarnation) = (self.device(), self.identity.incarnation);
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
@@ -146,7 +147,7 @@ impl Replica {
         let peer = known.peers.get(&device);
         let frame = Frame::State(State {
             handle,
-            fresh: shared.phase == Phase::Comparing,
+            fresh,
             roster: sent.roster,
             frontier: sent.frontier,
             arrival: known.durable_arrival,
@@ -176,7 +177,7 @@ impl Replica {
     pub(super) fn restart_exchange(&mut self, link: LinkId, space: SpaceId) {
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
             shared.restart();
-            self.send_state(link, space);
+            self.send_state(link, space, true);
         }
     }
 
@@ -218,7 +219,7 @@ impl Replica {
         if theirs.fresh && shared.phase != Phase::Comparing {
             shared.restart();
             shared.theirs = Some(theirs);
-            return self.send_state(link, space);
+            return self.send_state(link, space, false);
         }
         shared.theirs = Some(theirs);
         self.compare(link, space);
@@ -424,7 +425,7 @@ impl Replica {
             }
         }
         if first {
-            self.send_state(link, space);
+            self.send_state(link, space, false);
         }
     }
 

@@ -26,6 +26,7 @@ pub(super) struct Link {
     /// Set when the device key is proved.
     pub(super) device: Option<DeviceId>,
     deadline: u64,
+    sent_tags: Option<Vec<[u8; 16]>>,
     their_tags: BTreeSet<[u8; 16]>,
     pub(super) spaces: BTreeMap<Handle, SpaceLink>,
     handles: BTreeMap<SpaceId, Handle>,
@@ -140,6 +141,7 @@ impl Replica {
             theirs: None,
             device: None,
             deadline: self.now.mono_ms + HELLO_MS,
+            sent_tags: None,
             their_tags: BTreeSet::new(),
             spaces: BTreeMap::new(),
             handles: BTreeMap::new(),
@@ -288,7 +290,11 @@ impl Replica {
         let mut tags: Vec<[u8; 16]> = keys.map(|key| seal::discovery_tag(key, &mine, &theirs)).collect();
         tags.sort_unstable();
         tags.truncate(SPACE_TAGS);
-        self.send(link, &Frame::Spaces { tags });
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if state.sent_tags.as_ref() != Some(&tags) {
+            state.sent_tags = Some(tags.clone());
+            self.send(link, &Frame::Spaces { tags });
+        }
         self.match_spaces(link);
     }
 
@@ -323,7 +329,7 @@ impl Replica {
                 state.handles.insert(space, handle);
                 state.spaces.insert(handle, SpaceLink::new(space));
             }
-            self.send_state(link, space);
+            self.send_state(link, space, true);
             self.send_hints(link, space);
         }
         if first {

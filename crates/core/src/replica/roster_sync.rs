@@ -1,7 +1,8 @@
 //! Roster operations: making them, sending them, taking them in. They come before entries, because entries cite them.
 
-use super::durable::Effect;
 use super::Replica;
+use super::durable::Effect;
+use super::exchange::SpaceLink;
 use crate::batch::StoreOp;
 use crate::bytes::Writer;
 use crate::id::{DeviceId, OpHash, SpaceId};
@@ -49,20 +50,22 @@ impl Replica {
         Ok(())
     }
 
-    /// The roster has grown durably: tell the app and compare again with whoever shares the space.
-    pub(super) fn roster_durable(&mut self, space: SpaceId) {
+    /// The roster has grown durably: tell the app, and compare again with whoever was shown an older one.
+    pub(super) fn roster_durable(&mut self, space: SpaceId, except: Option<LinkId>) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let digest = known.roster.digest();
+        let collections: Vec<_> = known.collections.keys().copied().collect();
         self.notify(Event::RosterChanged { space });
         let links: Vec<LinkId> =
             self.links.iter().filter(|(_, state)| state.device.is_some()).map(|(link, _)| *link).collect();
         for link in links {
             self.send_tags(link);
-            if self.links.get(&link).is_some_and(|state| state.space(space).is_some_and(|s| !s.roster_busy)) {
+            let behind = |shared: &SpaceLink| !shared.roster_busy && shared.said_roster() != Some(digest);
+            if Some(link) != except && self.links.get(&link).and_then(|s| s.space(space)).is_some_and(behind) {
                 self.restart_exchange(link, space);
             }
         }
         self.keep_peers();
-        let collections: Vec<_> =
-            self.spaces.get(&space).map(|s| s.collections.keys().copied().collect()).unwrap_or_default();
         for collection in collections {
             self.pump(space, collection);
         }
@@ -153,15 +156,13 @@ impl Replica {
 
     /// The peer's operations are durable here: compare again, and let others know.
     pub(super) fn roster_ended(&mut self, link: LinkId, space: SpaceId) {
-        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
-            shared.roster_busy = false;
-        }
-        let Some(known) = self.spaces.get(&space) else { return };
-        let digest = known.roster.digest();
-        let changed = self.links.values().filter_map(|s| s.space(space)).any(|s| s.said_roster().is_some_and(|d| d != digest));
-        self.send_state(link, space);
+        let Some(digest) = self.spaces.get(&space).map(|known| known.roster.digest()) else { return };
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        shared.roster_busy = false;
+        let changed = shared.said_roster() != Some(digest);
+        self.send_state(link, space, false);
         if changed {
-            self.roster_durable(space);
+            self.roster_durable(space, Some(link));
         }
     }
 
