@@ -89,10 +89,8 @@ async fn keys_name_documents_and_upserts_leave_other_fields_alone() {
     let there = airports.get_by_key("OSL").await.unwrap().unwrap();
     assert_eq!(there, Value::from([("name", "Oslo lufthavn".into()), ("runways", 2i64.into())]));
     assert_eq!(airports.id_of("OSL").await.unwrap(), oslo.id());
-    let ids = airports
-        .upsert_many((0..300).map(|n| (format!("A{n}"), Value::from([("n", Value::Int(n))]))))
-        .await
-        .unwrap();
+    let ids =
+        airports.upsert_many((0..300).map(|n| (format!("A{n}"), Value::from([("n", Value::Int(n))])))).await.unwrap();
     assert_eq!(ids.len(), 300);
     assert_eq!(airports.id_of("A299").await.unwrap(), ids[299]);
     assert_eq!(airports.count().await.unwrap(), 301);
