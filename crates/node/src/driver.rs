@@ -212,6 +212,10 @@ impl Driver {
         Instant::from_std(self.clock.instant(mono_ms))
     }
 
+    fn in_time(&self, time: Duration) -> Instant {
+        self.instant(self.now().mono_ms) + time
+    }
+
     fn now(&self) -> Now {
         self.clock.now()
     }
@@ -332,7 +336,7 @@ impl Driver {
     }
 
     fn time(&mut self) {
-        let now = Instant::now();
+        let now = self.in_time(Duration::ZERO);
         match &self.engine {
             Engine::Up(_) => self.handle(Input::Wake),
             Engine::Down { retry: Some(at), .. } if *at <= now => self.try_disk(),
@@ -362,7 +366,7 @@ impl Driver {
         self.flight = Flight::default();
         self.network.close_all("the device's store failed");
         self.peers.clear();
-        self.engine = Engine::Down { failure: failure.clone(), retry: Some(Instant::now() + wait) };
+        self.engine = Engine::Down { failure: failure.clone(), retry: Some(self.in_time(wait)) };
         for (_, waiter) in std::mem::take(&mut self.waiters) {
             self.reply(waiter, Err(failure.clone().into()));
         }
@@ -402,7 +406,7 @@ impl Driver {
     }
 
     async fn suspend(&mut self) {
-        let until = Instant::now() + SUSPEND_WAIT;
+        let until = self.in_time(SUSPEND_WAIT);
         let closed = self.network.stop(crate::status::NetworkState::Suspended);
         self.lost_links();
         self.settle(until).await;
@@ -422,7 +426,7 @@ impl Driver {
     }
 
     async fn shut_down(&mut self) {
-        let until = Instant::now() + SHUTDOWN_WAIT;
+        let until = self.in_time(SHUTDOWN_WAIT);
         self.asks.close();
         while let Ok(ask) = self.asks.try_recv() {
             let _ = ask.reply.send(Err(Error::Closed));

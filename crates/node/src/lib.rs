@@ -62,7 +62,7 @@ mod work;
 
 pub use collection::Collection;
 pub use config::{Builder, Create};
-pub use document::{Document, Reach};
+pub use document::{Document, Reach, Snapshot};
 pub use error::Error;
 pub use invite::Invitation;
 pub use log::LogEntry;
