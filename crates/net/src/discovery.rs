@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 /// What was heard.
+#[cfg_attr(not(feature = "mdns"), allow(dead_code, reason = "without mDNS nothing is"))]
 #[derive(Debug)]
 pub(crate) enum Found {
     /// New addresses of peers.
@@ -61,9 +62,7 @@ impl Discovery {
     pub(crate) fn start(local: PeerId, found: mpsc::Sender<Found>) -> std::io::Result<Self> {
         // Unbounded, but fed only by changes of our own addresses and restarts.
         let (orders, inbox) = mpsc::unbounded_channel();
-        std::thread::Builder::new()
-            .name("farshore-mdns".to_owned())
-            .spawn(move || mdns::run(local, inbox, found))?;
+        std::thread::Builder::new().name("farshore-mdns".to_owned()).spawn(move || mdns::run(local, inbox, found))?;
         Ok(Discovery { orders: Some(orders) })
     }
 
@@ -107,7 +106,7 @@ mod mdns {
     use tracing::{info, warn};
 
     use super::{Found, Health, Order};
-    use crate::limits::{MDNS_FLOOD_PAUSE, MDNS_QUERY_INTERVAL, MDNS_TABLE_LIMIT, MDNS_TTL};
+    use crate::limits::{MDNS_FLOOD_PAUSE, MDNS_PATIENCE, MDNS_QUERY_INTERVAL, MDNS_TABLE_LIMIT, MDNS_TTL};
 
     /// Why one life of the behaviours ended.
     enum End {
@@ -139,12 +138,36 @@ mod mdns {
         }
     }
 
+    /// Waits until there is an address to answer with. libp2p's mDNS stops asking as soon as it hears any answer, also
+    /// one to somebody else; if we had no address at that moment, nobody would hear of us before the next query.
+    async fn first_address(
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+        addresses: &mut Vec<(ListenerId, Multiaddr)>,
+    ) -> Option<End> {
+        let wait = tokio::time::sleep(MDNS_PATIENCE);
+        tokio::pin!(wait);
+        while addresses.is_empty() {
+            tokio::select! {
+                () = &mut wait => return None,
+                order = orders.recv() => match order {
+                    None => return Some(End::Stop),
+                    Some(Order::Listening(listener, address)) => addresses.push((listener, address)),
+                    Some(Order::ListenExpired(..) | Order::Restart) => {}
+                }
+            }
+        }
+        None
+    }
+
     async fn live(
         local: PeerId,
         orders: &mut mpsc::UnboundedReceiver<Order>,
         addresses: &mut Vec<(ListenerId, Multiaddr)>,
         found: &mpsc::Sender<Found>,
     ) -> End {
+        if let Some(end) = first_address(orders, addresses).await {
+            return end;
+        }
         let mut behaviours = Vec::new();
         let v4 = match multicast_works() {
             Ok(()) => start(local, false, &mut behaviours),
@@ -235,9 +258,7 @@ mod mdns {
 
     /// Without the link-local IPv6 addresses: a multiaddress has no scope, so a dial of one runs into its time-out.
     fn usable(peers: Vec<(PeerId, Multiaddr)>) -> Vec<(PeerId, Multiaddr)> {
-        let scoped = |address: &Multiaddr| {
-            matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local())
-        };
+        let scoped = |address: &Multiaddr| matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local());
         peers.into_iter().filter(|(_, address)| !scoped(address)).collect()
     }
 }
