@@ -16,6 +16,7 @@ use farshore_core::id::DeviceId;
 use farshore_core::input::{Input, LinkId, Now, Request, RequestId};
 use farshore_core::output::{Event, Reply};
 use farshore_core::replica::Replica;
+use farshore_net::Status as TransportStatus;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -44,6 +45,8 @@ pub(crate) enum Control {
     Status(oneshot::Sender<Result<NodeStatus, Error>>),
     /// Dials an address once.
     Dial { address: String, reply: oneshot::Sender<Result<(), Error>> },
+    /// Answers with what the transport is doing.
+    Transport(oneshot::Sender<Result<TransportStatus, Error>>),
     /// The operating system says that the network is another one.
     NetworkChanged,
     /// Closes all links, after what is under way became durable.
@@ -321,6 +324,7 @@ impl Driver {
         match control {
             Control::Status(reply) => self.request(Request::Status, Waiter::Status(reply)),
             Control::Dial { address, reply } => self.network.dial(&address, reply),
+            Control::Transport(reply) => self.network.transport(reply),
             Control::NetworkChanged => self.network.changed(),
             Control::Resume => {
                 self.network.start();
