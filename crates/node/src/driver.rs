@@ -71,7 +71,10 @@ enum Waiter {
 enum Engine {
     Up(Box<Replica>),
     /// The store failed; it is tried again at this time, and then waited for.
-    Down { failure: DiskFailure, retry: Option<Instant> },
+    Down {
+        failure: DiskFailure,
+        retry: Option<Instant>,
+    },
 }
 
 /// What the driver needs from those who start it.
@@ -263,7 +266,9 @@ impl Driver {
         self.stale = true;
         match (self.network.translate(event), &self.engine) {
             // A link that no replica hears of would stay for nothing.
-            (Some(Input::LinkUp { link, .. }), Engine::Down { .. }) => self.network.close(link, "the device's store failed"),
+            (Some(Input::LinkUp { link, .. }), Engine::Down { .. }) => {
+                self.network.close(link, "the device's store failed")
+            }
             (Some(input), _) => self.handle(input),
             (None, _) => {}
         }
@@ -384,8 +389,9 @@ impl Driver {
     }
 
     fn open(&mut self, boot: Boot, copied: bool) {
-        let opened = os::random()
-            .and_then(|seed| Replica::open(boot, copied, seed, self.now()).map_err(|error| Error::Internal(error.to_string())));
+        let opened = os::random().and_then(|seed| {
+            Replica::open(boot, copied, seed, self.now()).map_err(|error| Error::Internal(error.to_string()))
+        });
         match opened {
             Ok(replica) => {
                 tracing::info!(life = self.life, "the store works again");

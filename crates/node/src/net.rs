@@ -47,11 +47,8 @@ struct Link {
 }
 
 /// All classes, most urgent first, with their place in [`Link::waiting`].
-const CLASSES: [(Class, transport::Class); 3] = [
-    (Class::Ctl, transport::Class::Ctl),
-    (Class::Live, transport::Class::Live),
-    (Class::Bulk, transport::Class::Bulk),
-];
+const CLASSES: [(Class, transport::Class); 3] =
+    [(Class::Ctl, transport::Class::Ctl), (Class::Live, transport::Class::Live), (Class::Bulk, transport::Class::Bulk)];
 
 fn to_transport(class: Class) -> (usize, transport::Class) {
     let at = CLASSES.iter().position(|(ours, _)| *ours == class).unwrap_or(0);
@@ -148,7 +145,9 @@ impl Network {
             // The network's task has ended without being asked to: a fault, and no reason to spin.
             self.running = None;
             self.lose_links();
-            self.problem(NetworkState::Failed("the network's task ended unexpectedly; resume the node to start it again".into()));
+            self.problem(NetworkState::Failed(
+                "the network's task ended unexpectedly; resume the node to start it again".into(),
+            ));
         }
         std::future::pending().await
     }

@@ -117,9 +117,8 @@ impl Node {
     /// [`Error::Refused`] when the ticket is altered, foreign, used or expired; [`Error::Timeout`], with what stood in the
     /// way, when the inviter was not reached.
     pub async fn join(&self, ticket: &str, timeout: Duration) -> Result<Space, Error> {
-        let parsed = Ticket::parse(ticket).map_err(|error| {
-            Error::Refused(farshore_core::output::RequestError::Ticket(error.to_string()))
-        })?;
+        let parsed = Ticket::parse(ticket)
+            .map_err(|error| Error::Refused(farshore_core::output::RequestError::Ticket(error.to_string())))?;
         let joining = Joining { node: self.clone(), ticket: ticket.to_owned(), done: false };
         let asked = self.ask(Request::Join { ticket: ticket.to_owned() });
         match tokio::time::timeout(timeout, asked).await {
@@ -142,7 +141,9 @@ impl Node {
             (NetworkState::Failed(cause), _) => format!(": this device has no network ({cause})"),
             (NetworkState::Off | NetworkState::Suspended, _) => ": this device is offline".into(),
             (NetworkState::Up, Some(cause)) => {
-                format!(": the inviter was not reached ({cause}); make sure that it is running and on a network that this device can reach")
+                format!(
+                    ": the inviter was not reached ({cause}); make sure that it is running and on a network that this device can reach"
+                )
             }
             (NetworkState::Up, None) => ": the inviter did not answer; make sure that it is running".into(),
         }

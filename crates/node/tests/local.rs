@@ -89,10 +89,8 @@ async fn keys_name_documents_and_upserts_leave_other_fields_alone() {
     let there = airports.get_by_key("OSL").await.unwrap().unwrap();
     assert_eq!(there, Value::from([("name", "Oslo lufthavn".into()), ("runways", 2i64.into())]));
     assert_eq!(airports.id_of("OSL").await.unwrap(), oslo.id());
-    let ids = airports
-        .upsert_many((0..300).map(|n| (format!("A{n}"), Value::from([("n", Value::Int(n))]))))
-        .await
-        .unwrap();
+    let ids =
+        airports.upsert_many((0..300).map(|n| (format!("A{n}"), Value::from([("n", Value::Int(n))])))).await.unwrap();
     assert_eq!(ids.len(), 300);
     assert_eq!(airports.id_of("A299").await.unwrap(), ids[299]);
     assert_eq!(airports.count().await.unwrap(), 301);
@@ -194,7 +192,8 @@ async fn an_edit_at_heads_is_refused_once_the_document_has_moved_on() {
     let text = texts.insert(Value::from([("body", Value::Text("abc".into()))])).await.unwrap();
     let seen = text.snapshot().await.unwrap().unwrap();
     assert_eq!(seen.value.get("body"), Some(&Value::Text("abc".into())));
-    let splice = |at, insert: &str| vec![Edit::Splice { path: vec!["body".into()], at, delete: 0, insert: insert.into() }];
+    let splice =
+        |at, insert: &str| vec![Edit::Splice { path: vec!["body".into()], at, delete: 0, insert: insert.into() }];
     assert!(text.edit_at(seen.heads.clone(), splice(3, "d")).await.unwrap());
     let late = text.edit_at(seen.heads, splice(0, "x")).await.unwrap_err();
     assert!(late.is_retryable(), "{late}");

@@ -74,7 +74,14 @@ impl Model {
 
     /// Carries out what `agent` did as its transaction `number` when it had seen `then`, and tells where that is for
     /// somebody who has seen `now`, which is at least as much.
-    fn patch(&mut self, agent: usize, number: usize, patch: &(usize, usize, String), then: Seen, now: Seen) -> Vec<Edit> {
+    fn patch(
+        &mut self,
+        agent: usize,
+        number: usize,
+        patch: &(usize, usize, String),
+        then: Seen,
+        now: Seen,
+    ) -> Vec<Edit> {
         let (at, delete, insert) = patch;
         let (mut before_then, mut before_now, mut place) = (0, 0, 0);
         while before_then < *at {
