@@ -127,6 +127,7 @@ impl Error {
                 matches!(**error, OpenError::InUse { .. } | OpenError::Full(_) | OpenError::Io { .. })
             }
             Error::Timeout { .. } | Error::Dial { .. } | Error::Thread(_) => true,
+            Error::Write(WriteError::Changed(_)) => true,
             Error::Refused(RequestError::NoKey | RequestError::Cancelled) => true,
             _ => false,
         }

@@ -384,6 +384,18 @@ impl Network {
         });
     }
 
+    /// Asks the network what it is doing, on a task of its own.
+    pub(crate) fn transport(&self, reply: oneshot::Sender<Result<transport::Status, Error>>) {
+        let net = self.running.as_ref().map(|running| running.net.clone());
+        tokio::spawn(async move {
+            let status = match net {
+                Some(net) => net.status().await.map_err(|error| Error::NoNetwork(error.to_string())),
+                None => Err(Error::NoNetwork("open it with a network, or resume it".into())),
+            };
+            let _ = reply.send(status); // Whoever asked may have stopped waiting.
+        });
+    }
+
     fn dialable(&self, address: &str) -> Result<(Net, Multiaddr), Error> {
         let running = self.running.as_ref();
         let running = running.ok_or_else(|| Error::NoNetwork("open it with a network, or resume it".into()))?;

@@ -9,6 +9,7 @@ use farshore_core::input::Request;
 use farshore_core::output::{Event, Reply, SpaceStatus};
 use farshore_core::role::Role;
 use farshore_core::ticket::Ticket;
+use farshore_net::Status as TransportStatus;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
 use crate::config::Builder;
@@ -265,6 +266,16 @@ impl Node {
     /// How this device can be reached, now.
     pub fn network(&self) -> NetworkStatus {
         self.inner.network.borrow().clone()
+    }
+
+    /// What the transport is doing: connections, dials and discovery, and why a peer is not linked.
+    ///
+    /// # Errors
+    /// [`Error::NoNetwork`], [`Error::Closed`].
+    pub async fn transport(&self) -> Result<TransportStatus, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.control(Control::Transport(reply)).await?;
+        answer.await.map_err(|_| Error::Closed)?
     }
 
     /// Sends any request of the engine: what the other methods are made of.

@@ -85,6 +85,9 @@ async fn a_ticket_makes_a_member_and_both_converge() {
         }
     })
     .await;
+    let transport = ada.transport().await.unwrap();
+    assert_eq!(transport.links.len(), 1);
+    assert!(transport.peers.iter().any(|peer| peer.wanted), "{transport:?}");
     let members = ada.space("shared").await.unwrap().members().await.unwrap();
     assert_eq!(members.len(), 2);
 }
