@@ -198,6 +198,14 @@ pub enum DocOp {
     Upsert(Value),
     /// Edits it; refused if it is not there.
     Edit(Vec<Edit>),
+    /// Edits it if its heads are still these, sorted: positions in texts and lists then mean what the app saw. Refused with
+    /// [`WriteError::Changed`](crate::job::WriteError::Changed) otherwise; the app reads again and decides anew.
+    EditAt {
+        /// Automerge heads of what the app saw.
+        heads: Vec<[u8; 32]>,
+        /// The edits.
+        edits: Vec<Edit>,
+    },
     /// Deletes it; refused if it is not there.
     Delete,
 }

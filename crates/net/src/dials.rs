@@ -72,12 +72,7 @@ pub(crate) struct BookFailure {
 
 impl Dials {
     pub(crate) fn new() -> Self {
-        Dials {
-            attempts: HashMap::new(),
-            waiters: BTreeMap::new(),
-            next_waiter: 0,
-            resolving: FuturesUnordered::new(),
-        }
+        Dials { attempts: HashMap::new(), waiters: BTreeMap::new(), next_waiter: 0, resolving: FuturesUnordered::new() }
     }
 
     /// Dials for a caller. Addresses may end in `/p2p/...`; those without belong to `peer`, if there is one.

@@ -29,14 +29,22 @@ pub(crate) type LinkTable = Arc<RwLock<HashMap<LinkId, Arc<LinkShared>>>>;
 /// What the network task must do or know.
 #[derive(Debug)]
 pub(crate) enum Order {
-    OpenStreams { peer: PeerId, connection: ConnectionId },
-    Close { connection: ConnectionId },
+    OpenStreams {
+        peer: PeerId,
+        connection: ConnectionId,
+    },
+    Close {
+        connection: ConnectionId,
+    },
     /// A peer's link is coming up.
     Linked(PeerId),
     /// A peer's link has ended.
     Unlinked(PeerId),
     /// No connection of a peer can become a link any more.
-    Hopeless { peer: PeerId, cause: DialError },
+    Hopeless {
+        peer: PeerId,
+        cause: DialError,
+    },
 }
 
 /// See the head of the file.
@@ -102,8 +110,7 @@ impl Links {
         let transport = transport_of(&address);
         let setup_until = (direction == Direction::In).then(|| now + SETUP_DEADLINE);
         let streams = [None, None, None];
-        self.connections
-            .insert(id, Connection { peer, address, direction, relayed, transport, streams, setup_until });
+        self.connections.insert(id, Connection { peer, address, direction, relayed, transport, streams, setup_until });
         self.choose(peer, now, |choice| choice.established(id, direction, relayed))
     }
 

@@ -179,6 +179,11 @@ impl Task {
                 let _ = reply.send(Ok(Peer(peer)));
                 return;
             }
+            if peer == *self.swarm.local_peer_id() {
+                let address = addresses.into_iter().next().unwrap_or_else(Multiaddr::empty);
+                let _ = reply.send(Err(DialError::Ourselves { address }));
+                return;
+            }
             addresses.extend(self.book.addresses(peer));
         }
         self.dials.ask(&mut self.swarm, peer, addresses, reply);

@@ -48,6 +48,7 @@ mod driver;
 mod error;
 mod invite;
 mod limits;
+mod log;
 mod net;
 mod node;
 mod os;
@@ -61,9 +62,10 @@ mod work;
 
 pub use collection::Collection;
 pub use config::{Builder, Create};
-pub use document::{Document, Reach};
+pub use document::{Document, Reach, Snapshot};
 pub use error::Error;
 pub use invite::Invitation;
+pub use log::LogEntry;
 pub use node::Node;
 pub use query::{Field, Filter, Query, QueryWatch, field};
 pub use space::Space;
@@ -84,7 +86,10 @@ pub use farshore_core::job::WriteError;
 pub use farshore_core::output::{Edited, Event, RequestError};
 pub use farshore_core::role::Role;
 pub use farshore_core::value::{Tagged, Value};
-pub use farshore_store::{KeyError, OpenError};
+pub use farshore_net::{
+    DialError, Health, LinkStatus as TransportLink, PeerState, PeerStatus as TransportPeer, Status as TransportStatus,
+};
+pub use farshore_store::{KeyError, OpenError, Rejected};
 
 /// The version of the store file that this build writes; it reads older ones and refuses newer ones.
 pub const FILE_SCHEMA: u32 = farshore_store::SCHEMA_VERSION;

@@ -55,6 +55,9 @@ pub(crate) const IMPORT_REQUESTS: usize = 8;
 /// Documents that a scan reads under one lock of the store, so that a long scan holds no snapshot.
 pub(crate) const PAGE_DOCUMENTS: usize = 1024;
 
+/// Bytes of one journal that a log reads: 128 entries of an import, thousands of single edits.
+pub(crate) const LOG_BYTES: usize = 8 << 20;
+
 // ---- Times -------------------------------------------------------------------------------------
 
 /// Shortest time between two renewals of a watched status: a person reads no faster.
@@ -68,3 +71,5 @@ pub(crate) const INVITATION_OPEN: Duration = Duration::from_secs(60 * 60);
 
 /// Locks that serialize `change` calls of this process on one document; documents share them by their id.
 pub(crate) const CHANGE_LOCKS: usize = 64;
+/// How often `change` reads again when the document keeps changing under it: peers' edits come in commits, milliseconds apart.
+pub(crate) const CHANGE_TRIES: u32 = 32;

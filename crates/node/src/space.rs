@@ -6,6 +6,7 @@ use farshore_core::input::{MemberInfo, Request};
 use farshore_core::output::{CollectionStatus, Reply, RequestError, SpaceStatus};
 use farshore_core::role::Role;
 use farshore_core::value::Value;
+use farshore_store::Rejected;
 
 use crate::collection::Collection;
 use crate::error::Error;
@@ -64,6 +65,16 @@ impl Space {
     /// As for [`Space::status`].
     pub async fn collections(&self) -> Result<Vec<CollectionStatus>, Error> {
         Ok(self.status().await?.collections)
+    }
+
+    /// Edits of this device that no member may see, because it had lost the right to make them: kept for their author.
+    ///
+    /// # Errors
+    /// [`Error::Disk`].
+    pub async fn rejected(&self) -> Result<Vec<Rejected>, Error> {
+        let (reader, id) = (self.node.inner.reader.get()?, self.id);
+        let read = tokio::task::spawn_blocking(move || reader.rejected(&id)).await;
+        Ok(read.map_err(|error| Error::Internal(format!("reading panicked: {error}")))??)
     }
 
     /// Prepares an invitation: see [`Node::invite`].

@@ -95,11 +95,11 @@ fn main() {
         DOCUMENTS as f64 / took.as_secs_f64()
     );
     size("while open", &path);
-    let (tables, allocated) = farshore_store::testing::sizes(&store).expect("sizes");
-    for (name, [content, overhead, left]) in tables {
+    let sizes = farshore_store::testing::sizes(&store).expect("sizes");
+    for (name, [content, overhead, left]) in sizes.tables {
         println!("  {name:12} {content:>9} content {overhead:>9} overhead {left:>9} left in pages");
     }
-    println!("  pages in use: {allocated} bytes, {} a document", allocated / DOCUMENTS);
+    println!("  pages in use: {} bytes, {} a document", sizes.in_use_bytes, sizes.in_use_bytes / DOCUMENTS);
     let singles: Vec<_> = (0..200_u64)
         .map(|n| {
             let view = ViewOp::Put(vec![1; VIEW_BYTES]);

@@ -8,6 +8,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 
 use crate::error::StoreError;
 use crate::load::Snapshot;
+use crate::store::guarded;
 use crate::tables::{
     COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, PEERS, REJECTED, ROSTER, ROSTER_SEEN, SNAPSHOTS,
     SPACES, STORE, TAILS, TableSpec, VIEWS, key,
@@ -112,7 +113,7 @@ fn pass<const N: usize>(
     mut each: impl FnMut(&mut Report, &[u8; N], &[u8]) -> Result<(), StoreError>,
 ) {
     let mut rows = 0;
-    let walked = (|| -> Result<u64, StoreError> {
+    let walked = guarded(|| {
         let table = snapshot.table(spec)?;
         for row in table.iter()? {
             let (key, value) = row?;
@@ -128,7 +129,7 @@ fn pass<const N: usize>(
             }
         }
         Ok(table.len()?)
-    })();
+    });
     match walked {
         Ok(expected) if expected != rows => {
             report.problem(spec.name, &[], format!("{rows} rows were found where {expected} are recorded"));

@@ -1,6 +1,6 @@
 //! Farshore's store: one encrypted redb file per device, in which every batch of the core is durable wholly or not at all.
 //!
-//! Reading order: [`tables`] draws the file; [`apply`](Store::apply) is the only way in and [`Reader`] the only way out;
+//! Reading order: `tables.rs` draws the file; [`apply`](Store::apply) is the only way in and [`Reader`] the only way out;
 //! `crypt` and `header` are what lies below redb. `docs/file-format.md` says what is assumed of the medium.
 //!
 //! No tokio, no clock and no randomness: the key's random bytes come in from the caller.

@@ -83,3 +83,50 @@ pub(crate) fn read_own(database: &Database, tags: &Tags, source: &Source, id: St
     }
     Place::decode(&read(row::PLACE)?).map_err(|_| damaged("the record of its place is malformed"))
 }
+
+#[cfg(test)]
+mod tests {
+    use farshore_core::id::StoreId;
+
+    use crate::store::put_own;
+    use crate::tables::{SCHEMA, row};
+    use crate::testing::Disk;
+    use crate::{OpenError, Place, Store, StoreKey};
+
+    fn with_row(name: &str, content: Vec<u8>) -> Result<Store, OpenError> {
+        let (disk, key) = (Disk::new(), StoreKey::from_bytes([7; 64]));
+        let store = Store::create_backend(disk.backend(), &key, StoreId([1; 16]), Place::default())?;
+        store.inner.write(|txn| put_own(txn, &store.inner.tags, &[(name, content)])).unwrap();
+        drop(store);
+        Store::open_backend(disk.backend(), &key, Place::default())
+    }
+
+    #[test]
+    fn a_store_of_a_newer_schema_is_refused_with_both_versions() {
+        let error = with_row(row::SCHEMA, (SCHEMA + 1).to_be_bytes().to_vec()).unwrap_err();
+        assert!(matches!(error, OpenError::Newer { found: 2, known: 1, what: "schema", .. }), "{error}");
+        assert!(error.to_string().contains("update Farshore"), "{error}");
+    }
+
+    #[test]
+    fn rows_of_its_own_that_make_no_sense_are_damage() {
+        for (name, content) in [(row::SCHEMA, vec![0; 4]), (row::SCHEMA, vec![]), (row::STORE, vec![2; 16])] {
+            assert!(matches!(with_row(name, content), Err(OpenError::Damaged { .. })));
+        }
+        assert!(matches!(with_row(row::PLACE, vec![2]), Err(OpenError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_store_in_another_place_is_a_copy_and_an_unknown_place_decides_nothing() {
+        let (disk, key) = (Disk::new(), StoreKey::from_bytes([7; 64]));
+        let here = Place { machine: Some([1; 16]), inode: Some(5), born_ns: Some(9) };
+        drop(Store::create_backend(disk.backend(), &key, StoreId([1; 16]), here).unwrap());
+        let copied = |place| Store::open_backend(disk.backend(), &key, place).unwrap().identity().copied;
+        assert!(!copied(here));
+        assert!(!copied(Place::default()));
+        assert!(!copied(Place { born_ns: None, ..here }));
+        assert!(copied(Place { machine: Some([2; 16]), ..here }));
+        assert!(copied(Place { inode: Some(6), ..here }));
+        assert!(copied(Place { born_ns: Some(8), ..here }));
+    }
+}

@@ -129,6 +129,10 @@ impl Store {
         if metadata.is_dir() {
             return Err(OpenError::IsDirectory(path.to_path_buf()));
         }
+        // Reading from a pipe or a device may never return.
+        if !metadata.is_file() {
+            return Err(OpenError::NotAStore(Source::File(path.to_path_buf()), "it is no regular file"));
+        }
         // An administrator may write a read-only file; that it was made read-only still means something.
         if metadata.permissions().readonly() {
             return Err(OpenError::ReadOnly(path.to_path_buf()));

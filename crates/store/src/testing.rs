@@ -30,26 +30,34 @@ pub fn cipher_rates(key: &crate::StoreKey, clock: impl Fn(&mut dyn FnMut()) -> s
     (encrypt, decrypt)
 }
 
-/// Where the bytes of a store file are: for each table content, page overhead and space left in pages; then all pages in use.
+/// Where the bytes of a store file are.
+#[derive(Debug, Clone, Default)]
+pub struct Sizes {
+    /// By table: content, overhead of pages, space left in pages, in bytes.
+    pub tables: Vec<(String, [u64; 3])>,
+    /// All pages in use, in bytes.
+    pub in_use_bytes: u64,
+}
+
+/// Measures a store file.
 ///
 /// # Errors
 /// Disk.
-pub fn sizes(store: &crate::Store) -> Result<(Vec<(String, [u64; 3])>, u64), crate::StoreError> {
+pub fn sizes(store: &crate::Store) -> Result<Sizes, crate::StoreError> {
     use redb::{ReadableTableMetadata, TableHandle};
-    let mut tables = Vec::new();
+    let mut sizes = Sizes::default();
     store.inner.read(|txn| {
         for handle in txn.list_tables()? {
             let stats = txn.open_untyped_table(handle.clone())?.stats()?;
             let bytes = [stats.stored_bytes(), stats.metadata_bytes(), stats.fragmented_bytes()];
-            tables.push((handle.name().to_owned(), bytes));
+            sizes.tables.push((handle.name().to_owned(), bytes));
         }
         Ok(())
     })?;
-    let mut allocated = 0;
     store.inner.write(|txn| {
         let stats = txn.stats()?;
-        allocated = stats.allocated_pages() * stats.page_size() as u64;
+        sizes.in_use_bytes = stats.allocated_pages() * stats.page_size() as u64;
         Ok(())
     })?;
-    Ok((tables, allocated))
+    Ok(sizes)
 }

@@ -285,3 +285,43 @@ impl Row for DocumentRow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::{SNAPSHOTS, VIEWS};
+
+    #[test]
+    fn a_value_under_another_key_or_in_another_table_does_not_verify() {
+        let tags = Tags::new(Zeroizing::new([3; 32]));
+        let mut value = tags.tag(VIEWS.number, &[1; 8], b"content").to_vec();
+        value.extend_from_slice(b"content");
+        assert_eq!(tags.open(&VIEWS, &[1; 8], &value).unwrap(), b"content");
+        assert!(tags.open(&VIEWS, &[2; 8], &value).is_err());
+        assert!(tags.open(&SNAPSHOTS, &[1; 8], &value).is_err());
+        assert!(Tags::new(Zeroizing::new([4; 32])).open(&VIEWS, &[1; 8], &value).is_err());
+        value.push(0);
+        assert!(tags.open(&VIEWS, &[1; 8], &value).is_err());
+        assert!(tags.open(&VIEWS, &[1; 8], &[0; 15]).is_err());
+    }
+
+    #[test]
+    fn rows_read_back_what_they_write_and_refuse_what_is_left_over() {
+        fn both<R: Row + PartialEq + std::fmt::Debug>(row: R, open_ended: bool) {
+            let mut bytes = row.encode();
+            assert_eq!(R::decode(&bytes).unwrap(), row);
+            bytes.push(0);
+            assert_eq!(R::decode(&bytes).is_err(), !open_ended);
+            assert!(R::decode(&bytes[..3]).is_err());
+        }
+        both(Counters { space: 1, collection: 2, journal: 3, document: 4 }, false);
+        both(SpaceRow { number: 1, record: None }, false);
+        both(SpaceRow { number: 1, record: Some(vec![1, 2]) }, true);
+        both(CollectionRow { number: 7, count: 9 }, false);
+        let state =
+            JournalState { held: Position { seq: 1, hash: EntryHash([2; 32]) }, applied: 1, arrival: 9, closed: true };
+        both(JournalRow { number: 1, state: Some(state) }, false);
+        both(JournalRow { number: 1, state: None }, false);
+        both(DocumentRow { number: 1, has_view: true, has_snapshot: false, tail: 3, record: vec![5] }, true);
+    }
+}

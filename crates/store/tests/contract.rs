@@ -156,3 +156,12 @@ fn what_was_never_stored_is_absent_and_no_error() {
     assert_eq!(reader.load(&Load::Documents(vec![DOC])).unwrap(), Loaded::Documents(vec![None]));
     assert!(reader.boot().unwrap().spaces.is_empty());
 }
+
+#[test]
+fn handles_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn cloned<T: Clone>() {}
+    shared::<Store>();
+    shared::<farshore_store::Reader>();
+    cloned::<farshore_store::Reader>();
+}

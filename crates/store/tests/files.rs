@@ -23,6 +23,12 @@ fn batch(view: u8) -> Batch {
     Batch { id: 1, ops: vec![StoreOp::PutDocument { key: DOC, record: vec![1], content: ContentOp::Keep, view }] }
 }
 
+/// Not random at all, so that a test can look for it.
+fn threes(bytes: &mut [u8; 64]) -> std::io::Result<()> {
+    bytes.fill(3);
+    Ok(())
+}
+
 /// A closed store with one document, in a directory of its own.
 fn store() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -78,7 +84,7 @@ fn a_store_and_its_key_are_readable_by_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("todos.fsh");
-    let key = load_or_create_key_file(&path, |bytes| Ok(bytes.fill(3))).unwrap();
+    let key = load_or_create_key_file(&path, threes).unwrap();
     drop(Store::create(&path, &key, StoreId([9; 16])).unwrap());
     for file in [path.clone(), key_path(&path)] {
         assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -172,7 +178,11 @@ fn a_store_of_somebody_else_is_refused() {
 #[test]
 fn a_wrong_key_is_told_apart_from_damage_and_named() {
     let (directory, path) = store();
-    let wrong = load_or_create_key_file(&directory.path().join("wrong"), |bytes| Ok(bytes.fill(8))).unwrap();
+    let wrong = load_or_create_key_file(&directory.path().join("wrong"), |bytes| {
+        bytes.fill(8);
+        Ok(())
+    })
+    .unwrap();
     let error = Store::open(&path, &wrong).unwrap_err();
     assert!(matches!(error, OpenError::WrongKey { .. }));
     assert!(error.to_string().contains("wrong.key"), "{error}");
@@ -271,7 +281,7 @@ fn a_copied_store_says_so_until_it_is_accepted() {
 fn a_key_file_is_made_once_and_read_back() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("todos.fsh");
-    let key = load_or_create_key_file(&path, |bytes| Ok(bytes.fill(3))).unwrap();
+    let key = load_or_create_key_file(&path, threes).unwrap();
     let text = fs::read_to_string(key_path(&path)).unwrap();
     assert!(text.starts_with("farshore-key 1\n") && text.contains("does NOT protect"), "{text}");
     drop(Store::create(&path, &key, StoreId([9; 16])).unwrap());
@@ -288,7 +298,7 @@ fn a_store_without_its_key_gets_no_new_one() {
     assert!(matches!(&error, KeyError::Missing { key, .. } if *key == key_path(&path)), "{error}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     let nowhere = directory.path().join("missing/todos.fsh");
-    let error = load_or_create_key_file(&nowhere, |bytes| Ok(bytes.fill(3))).unwrap_err();
+    let error = load_or_create_key_file(&nowhere, threes).unwrap_err();
     assert!(matches!(error, KeyError::Io { .. }), "{error}");
 }
 
@@ -298,7 +308,7 @@ fn a_key_file_that_others_may_read_is_refused_with_the_remedy() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("todos.fsh");
-    load_or_create_key_file(&path, |bytes| Ok(bytes.fill(3))).unwrap();
+    load_or_create_key_file(&path, threes).unwrap();
     for mode in [0o640, 0o604, 0o660] {
         fs::set_permissions(key_path(&path), fs::Permissions::from_mode(mode)).unwrap();
         let error = load_or_create_key_file(&path, |_| panic!("no key may be made")).unwrap_err();
@@ -311,7 +321,7 @@ fn a_key_file_that_others_may_read_is_refused_with_the_remedy() {
 fn a_malformed_key_file_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("todos.fsh");
-    load_or_create_key_file(&path, |bytes| Ok(bytes.fill(3))).unwrap();
+    load_or_create_key_file(&path, threes).unwrap();
     let good = fs::read_to_string(key_path(&path)).unwrap();
     let spoilt = [
         String::new(),

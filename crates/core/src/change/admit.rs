@@ -3,10 +3,10 @@
 use super::decode::DecodedChange;
 use super::graph::{ActorNumber, NewNode, Past};
 use super::index::{Admission, AncestorIndex};
-use super::limits::OP_GAP;
-use super::op::{Action, Key, LocalId, Row};
+use super::limits::{DEPTH, OP_GAP};
+use super::op::{Action, Key, LocalId, Row, ValueKind};
 use super::refusal::{OpFault, Refusal};
-use super::runs::{ObjectKind, OpId, Place, ROOT, Savepoint};
+use super::runs::{Made, Object, ObjectKind, OpId, Place, ROOT, Savepoint};
 
 /// The actors of a change in the document's numbers.
 #[derive(Debug)]
@@ -117,27 +117,37 @@ impl AncestorIndex {
             None => ROOT,
             Some(object) => actors.resolve(object).ok_or(OpFault::NoObject)?,
         };
-        let kind = self.runs.object_kind(object).ok_or(OpFault::NoObject)?;
+        let Object { kind, depth } = self.runs.object(object).ok_or(OpFault::NoObject)?;
         let place = self.place(row, object, kind, actors, savepoint)?;
+        let mut over_counter = false;
         for pred in preds {
             let pred = actors.resolve(*pred).ok_or(OpFault::NoPredecessor)?;
-            if !self.runs.is_value_at(pred, object, place) {
-                return Err(OpFault::NoPredecessor);
-            }
+            let made = self.runs.value_at(pred, object, place).ok_or(OpFault::NoPredecessor)?;
+            over_counter |= made == Made::Counter;
         }
-        let made = match row.action {
+        if row.action == Action::Increment && !over_counter {
+            return Err(OpFault::NoCounter);
+        }
+        let object_made = match row.action {
             Action::MakeMap => Some(ObjectKind::Map),
             Action::MakeList => Some(ObjectKind::List),
             Action::MakeText => Some(ObjectKind::Text),
             Action::Delete | Action::Increment => return Ok(()),
             Action::Set | Action::Mark => None,
         };
-        if let Some(made) = made {
-            self.runs.add_object(savepoint, id, made);
+        if let Some(kind) = object_made {
+            if depth >= DEPTH {
+                return Err(OpFault::Depth);
+            }
+            self.runs.add_object(savepoint, id, Object { kind, depth: depth + 1 });
         }
-        let mark = row.action == Action::Mark;
-        self.runs.add(id, object, place, mark);
-        if mark {
+        let made = match (row.action, row.value) {
+            (Action::Mark, _) => Made::Mark,
+            (_, ValueKind::Counter) => Made::Counter,
+            _ => Made::Value,
+        };
+        self.runs.add(id, object, place, made);
+        if made == Made::Mark {
             self.check_mark(id, kind, row.mark_name.is_some(), open_mark)?;
         }
         Ok(())

@@ -115,10 +115,8 @@ impl<'a, T: Cell<'a>> Rle<'a, T> {
         if rows == 0 {
             return self.wrong();
         }
-        self.room = self
-            .room
-            .checked_sub(rows)
-            .ok_or(Refusal::Limit { part: self.reader.part(), value: rows.into() })?;
+        self.room =
+            self.room.checked_sub(rows).ok_or(Refusal::Limit { part: self.reader.part(), value: rows.into() })?;
         self.left = rows;
         self.run = next;
         Ok(())
@@ -195,10 +193,8 @@ impl<'a> Bool<'a> {
             if rows == 0 && (self.started || self.reader.is_empty()) {
                 return Err(Refusal::Encoding(self.reader.part()));
             }
-            self.room = self
-                .room
-                .checked_sub(rows)
-                .ok_or(Refusal::Limit { part: self.reader.part(), value: rows.into() })?;
+            self.room =
+                self.room.checked_sub(rows).ok_or(Refusal::Limit { part: self.reader.part(), value: rows.into() })?;
             self.left = rows;
             self.value = !self.value;
             self.started = true;
@@ -225,9 +221,10 @@ mod tests {
 
     #[test]
     fn runs_literals_and_nulls_are_decoded() {
-        assert_eq!(numbers(&[3, 7, 0x7e, 1, 2, 0, 2, 2, 2]), Ok(vec![
-            Some(7), Some(7), Some(7), Some(1), Some(2), None, None, Some(2), Some(2)
-        ]));
+        assert_eq!(
+            numbers(&[3, 7, 0x7e, 1, 2, 0, 2, 2, 2]),
+            Ok(vec![Some(7), Some(7), Some(7), Some(1), Some(2), None, None, Some(2), Some(2)])
+        );
     }
 
     #[test]

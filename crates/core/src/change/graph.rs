@@ -153,7 +153,8 @@ impl Graph {
             max_op = max_op.max(self.nodes[node as usize].max_op);
             parents.push(node);
         }
-        let all = self.heads.len() <= parents.len() && self.heads.iter().all(|head| parents.contains(head));
+        // Dependencies differ from one another, so they can be counted.
+        let all = parents.iter().filter(|parent| self.heads.contains(parent)).count() == self.heads.len();
         let clock = (!all).then(|| self.clock(&parents));
         Ok(Past { clock, max_op, parents })
     }
@@ -196,10 +197,7 @@ impl Graph {
     /// Add a change whose past was looked up with nothing added since.
     pub(super) fn push(&mut self, new: NewNode, past: Past) {
         let number = self.nodes.len() as u32; // the caller asked has_room
-        let walk = past
-            .parents
-            .iter()
-            .fold(1_u32, |sum, parent| sum.saturating_add(self.nodes[*parent as usize].walk));
+        let walk = past.parents.iter().fold(1_u32, |sum, parent| sum.saturating_add(self.nodes[*parent as usize].walk));
         for parent in &past.parents {
             self.heads.remove(parent);
         }

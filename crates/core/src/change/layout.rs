@@ -12,9 +12,7 @@ use std::ops::Range;
 use automerge::ChangeHash;
 use sha2::{Digest, Sha256};
 
-use super::limits::{
-    ACTOR_BYTES, CHANGE_BYTES, CHANGE_DEPS, MESSAGE_BYTES, OP_COUNTER, OTHER_ACTORS, SEQ, TIME,
-};
+use super::limits::{ACTOR_BYTES, CHANGE_BYTES, CHANGE_DEPS, MESSAGE_BYTES, OP_COUNTER, OTHER_ACTORS, SEQ, TIME};
 use super::reader::{Reader, write_unsigned};
 use super::refusal::{Part, Refusal};
 

@@ -33,3 +33,6 @@ pub const TIME: i64 = 253_402_300_799_999;
 /// Largest magnitude of a counter's first value and of one increment: what a JSON number holds exactly. Automerge adds them
 /// up unchecked; from here it takes 1,024 to overflow.
 pub const COUNTER: i64 = (1 << 53) - 1;
+/// How deep objects may stand inside one another; the root is 0. Automerge and everything after it (values, patches, views,
+/// JSON) go down by recursion, and a stack that overflows ends the process. 128 is where `serde_json` stops, too.
+pub const DEPTH: u32 = 128;

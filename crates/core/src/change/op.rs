@@ -52,6 +52,9 @@ impl Action {
 pub(super) enum ValueKind {
     Null,
     Int,
+    /// A float that is no number.
+    Nan,
+    Counter,
     Other,
 }
 
@@ -72,7 +75,8 @@ pub(super) struct Row<'a> {
 /// Check a value's bytes against its metadata: `length × 16 + type`.
 pub(super) fn check_value(meta: u64, raw: &[u8]) -> Result<ValueKind, OpFault> {
     let mut reader = Reader::new(raw, Part::Value);
-    let whole = |read: Result<i64, Refusal>, rest: &Reader<'_>| read.ok().filter(|_| rest.is_empty()).ok_or(OpFault::Value);
+    let whole =
+        |read: Result<i64, Refusal>, rest: &Reader<'_>| read.ok().filter(|_| rest.is_empty()).ok_or(OpFault::Value);
     match meta & 15 {
         0 if raw.is_empty() => Ok(ValueKind::Null),
         1 | 2 if raw.is_empty() => Ok(ValueKind::Other),
@@ -81,13 +85,17 @@ pub(super) fn check_value(meta: u64, raw: &[u8]) -> Result<ValueKind, OpFault> {
             let read = reader.signed();
             whole(read, &reader).map(|_| ValueKind::Int)
         }
-        5 if raw.len() == 8 => Ok(ValueKind::Other),
+        5 => {
+            let float =
+                reader.array().ok().filter(|_| reader.is_empty()).map(f64::from_le_bytes).ok_or(OpFault::Value)?;
+            Ok(if float.is_nan() { ValueKind::Nan } else { ValueKind::Other })
+        }
         6 => std::str::from_utf8(raw).map(|_| ValueKind::Other).map_err(|_| OpFault::Value),
         7 => Ok(ValueKind::Other),
         8 => {
             let read = reader.signed();
             let value = whole(read, &reader)?;
-            if value.unsigned_abs() > COUNTER.unsigned_abs() { Err(OpFault::Value) } else { Ok(ValueKind::Other) }
+            if value.unsigned_abs() > COUNTER.unsigned_abs() { Err(OpFault::Value) } else { Ok(ValueKind::Counter) }
         }
         9 => {
             let read = reader.signed();
@@ -115,10 +123,8 @@ fn small_increment(raw: &[u8]) -> bool {
 pub(super) fn check_row(row: &Row<'_>, raw: &[u8], preds: usize) -> Result<(), OpFault> {
     let in_map = matches!(row.key, Key::Map(_));
     if row.insert {
-        let inserts = matches!(
-            row.action,
-            Action::MakeMap | Action::MakeList | Action::MakeText | Action::Set | Action::Mark
-        );
+        let inserts =
+            matches!(row.action, Action::MakeMap | Action::MakeList | Action::MakeText | Action::Set | Action::Mark);
         if in_map || preds != 0 || !inserts {
             return Err(OpFault::Insert);
         }
@@ -140,7 +146,9 @@ pub(super) fn check_row(row: &Row<'_>, raw: &[u8], preds: usize) -> Result<(), O
     }
     let fits = match row.action {
         Action::Set => true,
-        Action::Mark => row.mark_name.is_some() || row.value == ValueKind::Null,
+        // Automerge compares the values of marks with themselves.
+        Action::Mark if row.mark_name.is_some() => row.value != ValueKind::Nan,
+        Action::Mark => row.value == ValueKind::Null,
         Action::Increment => row.value == ValueKind::Int && small_increment(raw),
         Action::MakeMap | Action::MakeList | Action::MakeText | Action::Delete => row.value == ValueKind::Null,
     };

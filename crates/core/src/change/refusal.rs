@@ -210,6 +210,9 @@ pub enum OpFault {
     /// The object is not among the ancestors, or is no object.
     #[error("the object does not exist among the ancestors")]
     NoObject,
+    /// The object would stand inside more than [`DEPTH`](super::limits::DEPTH) others.
+    #[error("the object is nested too deeply")]
+    Depth,
     /// A map key in a list, a list element in a map, or a mark outside a text.
     #[error("the key or mark does not fit the kind of object")]
     ObjectKind,
@@ -219,6 +222,9 @@ pub enum OpFault {
     /// A predecessor is not among the ancestors, or belongs to another object or key, or cannot be superseded.
     #[error("a predecessor is no value of the same object and key among the ancestors")]
     NoPredecessor,
+    /// An increment that supersedes no counter: Automerge panics when it shows such a change.
+    #[error("it increments what is no counter")]
+    NoCounter,
     /// The mark ends before it begins.
     #[error("the mark ends before it begins")]
     MarkOrder,

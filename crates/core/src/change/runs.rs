@@ -25,6 +25,14 @@ pub(super) enum ObjectKind {
     Text,
 }
 
+/// An object that operations go into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Object {
+    pub(super) kind: ObjectKind,
+    /// How many objects it stands in; the root in none.
+    pub(super) depth: u32,
+}
+
 /// Where an operation puts its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -54,8 +62,17 @@ struct Branch {
     jump: RunRef,
     /// Runs above this one.
     depth: u32,
+}
+
+/// What an operation leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// A value other than a counter, or an object.
+    Value,
+    /// What increments need.
+    Counter,
     /// A mark's begin or end: an element that others may stand behind, but no value.
-    mark: bool,
+    Mark,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +87,7 @@ struct Run {
     start: u32,
     len: u32,
     object: OpId,
+    made: Made,
     slot: Slot,
 }
 
@@ -77,7 +95,7 @@ struct Run {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Runs {
     of_actor: Vec<Vec<Run>>,
-    objects: BTreeMap<OpId, ObjectKind>,
+    objects: BTreeMap<OpId, Object>,
     keys: BTreeMap<Box<str>, u32>,
 }
 
@@ -117,13 +135,13 @@ impl Runs {
         }
     }
 
-    /// The kind of an object, if there is one with this id.
-    pub(super) fn object_kind(&self, id: OpId) -> Option<ObjectKind> {
-        if id == ROOT { Some(ObjectKind::Map) } else { self.objects.get(&id).copied() }
+    /// The object with this id, if there is one.
+    pub(super) fn object(&self, id: OpId) -> Option<Object> {
+        if id == ROOT { Some(Object { kind: ObjectKind::Map, depth: 0 }) } else { self.objects.get(&id).copied() }
     }
 
-    pub(super) fn add_object(&mut self, savepoint: &mut Savepoint, id: OpId, kind: ObjectKind) {
-        self.objects.insert(id, kind);
+    pub(super) fn add_object(&mut self, savepoint: &mut Savepoint, id: OpId, object: Object) {
+        self.objects.insert(id, object);
         savepoint.objects.push(id);
     }
 
@@ -154,31 +172,31 @@ impl Runs {
         matches!(self.find(id), Some((_, Run { object: of, slot: Slot::Insert(_), .. })) if *of == object)
     }
 
-    /// Whether the operation made a value in this object under the same key or over the same element.
-    pub(super) fn is_value_at(&self, id: OpId, object: OpId, place: Place) -> bool {
-        let Some((_, run)) = self.find(id) else { return false };
-        run.object == object
-            && match (run.slot, place) {
-                (Slot::Key(key), Place::Key(wanted)) => key == wanted,
-                (Slot::Over(element), Place::Over(wanted)) => element == wanted,
-                (Slot::Insert(branch), Place::Over(wanted)) => id == wanted && !branch.mark,
-                _ => false,
-            }
+    /// What the operation made in this object under the same key or over the same element, if it made a value there.
+    pub(super) fn value_at(&self, id: OpId, object: OpId, place: Place) -> Option<Made> {
+        let (_, run) = self.find(id)?;
+        let same = match (run.slot, place) {
+            (Slot::Key(key), Place::Key(wanted)) => key == wanted,
+            (Slot::Over(element), Place::Over(wanted)) => element == wanted,
+            (Slot::Insert(_), Place::Over(wanted)) => id == wanted,
+            _ => false,
+        };
+        (same && run.object == object && run.made != Made::Mark).then_some(run.made)
     }
 
-    /// Keep a value or mark that this operation made. Its counter is above all of its actor's, and what it is behind exists.
-    pub(super) fn add(&mut self, id: OpId, object: OpId, place: Place, mark: bool) {
+    /// Keep what this operation made. Its counter is above all of its actor's, and what it is behind exists.
+    pub(super) fn add(&mut self, id: OpId, object: OpId, place: Place, made: Made) {
         let slot = match place {
             Place::Key(key) => Slot::Key(key),
             Place::Over(element) => Slot::Over(element),
             Place::Behind(parent) => {
-                if !mark && self.extend(id, object, parent) {
+                if made == Made::Value && self.extend(id, object, parent) {
                     return;
                 }
-                Slot::Insert(self.branch(id, parent, mark))
+                Slot::Insert(self.branch(id, parent))
             }
         };
-        self.of_actor[id.actor as usize].push(Run { start: id.ctr, len: 1, object, slot });
+        self.of_actor[id.actor as usize].push(Run { start: id.ctr, len: 1, object, made, slot });
     }
 
     /// Lengthen the actor's last run if the element continues it.
@@ -186,7 +204,8 @@ impl Runs {
         let Some(run) = self.of_actor[id.actor as usize].last_mut() else { return false };
         let last = run.start + run.len - 1;
         let continues = run.object == object
-            && matches!(run.slot, Slot::Insert(Branch { mark: false, .. }))
+            && run.made == Made::Value
+            && matches!(run.slot, Slot::Insert(_))
             && parent == OpId { ctr: last, actor: id.actor }
             && id.ctr == last + 1;
         if continues {
@@ -197,10 +216,10 @@ impl Runs {
 
     /// Jump pointers as in Myers, "An applicative random-access stack" (1983): a run jumps twice as far as its parent if the
     /// parent's jump and the one after it are equally long.
-    fn branch(&self, id: OpId, parent: OpId, mark: bool) -> Branch {
+    fn branch(&self, id: OpId, parent: OpId) -> Branch {
         let own = RunRef { actor: id.actor, place: self.of_actor[id.actor as usize].len() as u32 };
         let Some((parent_run, above)) = self.find(parent).and_then(|(place, run)| Some((place, run.branch()?))) else {
-            return Branch { parent: ROOT, parent_run: own, jump: own, depth: 0, mark };
+            return Branch { parent: ROOT, parent_run: own, jump: own, depth: 0 };
         };
         let far = self.at(above.jump);
         let jump = match far {
@@ -210,7 +229,7 @@ impl Runs {
             }
             None => parent_run,
         };
-        Branch { parent, parent_run, jump, depth: above.depth + 1, mark }
+        Branch { parent, parent_run, jump, depth: above.depth + 1 }
     }
 
     fn at(&self, run: RunRef) -> Option<&Branch> {
@@ -296,5 +315,88 @@ impl Run {
             Slot::Insert(branch) => Some(branch),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIST: OpId = OpId { ctr: 1, actor: 0 };
+
+    /// The list by its definition: the tree read parent first, siblings latest first.
+    fn read(children: &BTreeMap<OpId, Vec<OpId>>, from: OpId, graph: &Graph, out: &mut Vec<OpId>) {
+        let mut stack = vec![from];
+        while let Some(id) = stack.pop() {
+            if id != ROOT {
+                out.push(id);
+            }
+            let mut below = children.get(&id).cloned().unwrap_or_default();
+            below.sort_by_key(|id| (id.ctr, graph.actor_bytes(id.actor).to_vec()));
+            stack.extend(below);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Each step: the actor, which element to insert behind (most often its own last one), and a gap in its counters.
+        #[test]
+        fn the_order_of_elements_is_that_of_the_tree(
+            plan in proptest::collection::vec((0_u32..4, any::<u16>(), 0_u32..3, 0_u8..8), 2..300),
+            pairs in proptest::collection::vec((any::<usize>(), any::<usize>()), 200),
+        ) {
+            let mut graph = Graph::default();
+            // Numbers by arrival are not the order by bytes.
+            for actor in [[9], [3], [7], [1]] {
+                graph.add_actor(&actor);
+            }
+            let mut runs = Runs::default();
+            for actor in 0..4 {
+                runs.savepoint(actor);
+            }
+            let mut elements = vec![ROOT];
+            let mut last = [LIST.ctr; 4];
+            let mut children: BTreeMap<OpId, Vec<OpId>> = BTreeMap::new();
+            for (actor, behind, gap, kind) in plan {
+                let own = OpId { ctr: last[actor as usize], actor };
+                let parent = match kind {
+                    0..5 if elements.contains(&own) => own,
+                    _ => elements[behind as usize % elements.len()],
+                };
+                let gap = if kind < 4 { 0 } else { gap };
+                let id = OpId { ctr: own.ctr.max(parent.ctr) + 1 + gap, actor };
+                last[actor as usize] = id.ctr;
+                let made = if kind == 7 { Made::Mark } else { Made::Value };
+                runs.add(id, LIST, Place::Behind(parent), made);
+                children.entry(parent).or_default().push(id);
+                elements.push(id);
+            }
+            let mut order = Vec::new();
+            read(&children, ROOT, &graph, &mut order);
+            prop_assert_eq!(order.len(), elements.len() - 1);
+            for (a, b) in pairs {
+                let (a, b) = (a % order.len(), b % order.len());
+                if a != b {
+                    prop_assert_eq!(runs.precedes(&graph, order[a], order[b]), Some(a < b));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn typed_text_is_one_run() {
+        let mut runs = Runs::default();
+        runs.savepoint(0);
+        let mut parent = ROOT;
+        for ctr in 2..1000 {
+            let id = OpId { ctr, actor: 0 };
+            runs.add(id, LIST, Place::Behind(parent), Made::Value);
+            parent = id;
+        }
+        assert_eq!(runs.of_actor[0].len(), 1);
+        assert!(runs.is_element(OpId { ctr: 500, actor: 0 }, LIST));
+        assert!(!runs.is_element(OpId { ctr: 1000, actor: 0 }, LIST));
     }
 }

@@ -218,6 +218,9 @@ pub enum WriteError {
     /// It is not there.
     #[error("no document {0} here: it was deleted, never made, or has yet to sync")]
     Missing(DocumentId),
+    /// It has changed since the app saw it.
+    #[error("document {0} has changed since it was read; read it again and repeat the edit")]
+    Changed(DocumentId),
     /// It is too large for one entry.
     #[error("the edit takes {bytes} bytes, over the limit of {limit}: split it")]
     TooLarge {

@@ -5,10 +5,16 @@ use sha2::{Digest, Sha256};
 
 pub(crate) type Actor = Vec<u8>;
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id {
     pub(crate) ctr: u64,
     pub(crate) actor: Actor,
+}
+
+impl std::fmt::Debug for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{:02x}", self.ctr, self.actor.first().unwrap_or(&0))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,7 +266,12 @@ fn parse_ops(actors: &[Actor], columns: &[(u64, &[u8])]) -> Vec<Op> {
         let mut sum = 0_i64;
         unrle(column(spec), Parser::signed)
             .into_iter()
-            .map(|delta| delta.map(|delta| { sum += delta; sum as u64 }))
+            .map(|delta| {
+                delta.map(|delta| {
+                    sum += delta;
+                    sum as u64
+                })
+            })
             .collect::<Vec<_>>()
     };
     let texts = |spec| unrle(column(spec), |at| String::from_utf8(at.bytes()).unwrap());
@@ -374,7 +385,8 @@ pub(crate) fn rle<T: PartialEq + Clone>(values: &[Option<T>], write: impl Fn(&mu
                 n += 1;
             }
             _ => {
-                let end = runs[n..].iter().position(|run| run.len() > 1 || run[0].is_none()).map_or(runs.len(), |p| n + p);
+                let end =
+                    runs[n..].iter().position(|run| run.len() > 1 || run[0].is_none()).map_or(runs.len(), |p| n + p);
                 signed(&mut out, -((end - n) as i64));
                 runs[n..end].iter().flat_map(|run| run[0].clone()).for_each(|value| write(&mut out, value));
                 n = end;
@@ -388,7 +400,13 @@ fn delta(values: &[Option<u64>]) -> Vec<u8> {
     let mut last = 0_i64;
     let deltas: Vec<Option<i64>> = values
         .iter()
-        .map(|value| value.map(|value| { let delta = (value as i64).wrapping_sub(last); last = value as i64; delta }))
+        .map(|value| {
+            value.map(|value| {
+                let delta = (value as i64).wrapping_sub(last);
+                last = value as i64;
+                delta
+            })
+        })
         .collect();
     rle(&deltas, signed)
 }
@@ -446,8 +464,14 @@ fn unrle<'a, T: Clone>(bytes: &'a [u8], read: impl Fn(&mut Parser<'a>) -> T) -> 
     let (mut at, mut out) = (Parser(bytes), Vec::new());
     while !at.0.is_empty() {
         match at.signed() {
-            0 => { let nulls = at.unsigned(); (0..nulls).for_each(|_| out.push(None)) }
-            n @ 1.. => { let value = read(&mut at); (0..n).for_each(|_| out.push(Some(value.clone()))) }
+            0 => {
+                let nulls = at.unsigned();
+                (0..nulls).for_each(|_| out.push(None))
+            }
+            n @ 1.. => {
+                let value = read(&mut at);
+                (0..n).for_each(|_| out.push(Some(value.clone())))
+            }
             n => (0..-n).for_each(|_| out.push(Some(read(&mut at)))),
         }
     }

@@ -100,11 +100,12 @@ fn edit_list<T: Transactable + ReadDoc>(tx: &mut T, random: &mut Random, object:
         6 => drop(tx.put(object, at, scalar(random))),
         7 => return tx.put_object(object, at, kind(random)).ok(),
         8 => drop(tx.increment(object, at, 3)),
-        _ => drop(tx.splice(object, at, random.below(3).min(length - at.min(length)) as isize, [
-            scalar(random),
-            scalar(random),
-            scalar(random),
-        ])),
+        _ => drop(tx.splice(
+            object,
+            at,
+            random.below(3).min(length - at.min(length)) as isize,
+            [scalar(random), scalar(random), scalar(random)],
+        )),
     }
     None
 }

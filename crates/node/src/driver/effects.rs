@@ -36,7 +36,10 @@ impl Driver {
                 self.workers.job(self.life, id, job);
             }
             Output::Send { link, class, frame } => self.network.send(link, class, frame),
-            Output::Close { link, reason } => self.network.close(link, &reason),
+            Output::Close { link, reason } => {
+                self.peers.remove(&link);
+                self.network.close(link, &reason);
+            }
             Output::Reply { id, result } => {
                 if let Some(waiter) = self.waiters.remove(&id.0) {
                     self.reply(waiter, result.map_err(Into::into));
@@ -55,7 +58,10 @@ impl Driver {
                 tracing::debug!(%space, %collection, documents = documents_count, remote, "changed");
                 self.watchers.changed(*space, *collection, documents);
             }
-            Event::PeerUp { device, link } => tracing::info!(peer = %device, %link, "peer up"),
+            Event::PeerUp { device, link } => {
+                tracing::info!(peer = %device, %link, "peer up");
+                self.peers.insert(*link, *device);
+            }
             Event::PeerDown { device } => tracing::info!(peer = %device, "peer down"),
             Event::InSync { space, device } => tracing::debug!(%space, peer = %device, "in sync"),
             Event::PeerFault { link, fault } => tracing::warn!(%link, %fault, "a peer broke the protocol"),

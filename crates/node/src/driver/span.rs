@@ -1,10 +1,14 @@
 //! The span of each step: what it is about, so that a log can be read by space, collection, document or peer.
 
-use farshore_core::input::{Input, Request};
+use std::collections::BTreeMap;
+
+use farshore_core::id::DeviceId;
+use farshore_core::input::{Input, LinkId, Request};
 use tracing::{Span, debug_span, field};
 
 /// The span of one input. Fields that it does not have are left out.
-pub(super) fn of(input: &Input) -> Span {
+pub(super) fn of(input: &Input, peers: &BTreeMap<LinkId, DeviceId>) -> Span {
+    let peer = |link: &LinkId| peers.get(link).map(|device| field::display(*device));
     match input {
         Input::Request { id, request } => {
             let span = debug_span!(
@@ -23,10 +27,12 @@ pub(super) fn of(input: &Input) -> Span {
         Input::Loaded { load, .. } => debug_span!("loaded", load),
         Input::JobDone { job, .. } => debug_span!("job_done", job),
         Input::LinkUp { link, address, dialled, .. } => debug_span!("link_up", %link, %address, dialled),
-        Input::Frame { link, class, bytes } => debug_span!("frame", %link, ?class, bytes = bytes.len()),
+        Input::Frame { link, class, bytes } => {
+            debug_span!("frame", %link, peer = peer(link), ?class, bytes = bytes.len())
+        }
         Input::Addresses(addresses) => debug_span!("addresses", count = addresses.len()),
-        Input::Writable { link } => debug_span!("writable", %link),
-        Input::LinkDown { link } => debug_span!("link_down", %link),
+        Input::Writable { link } => debug_span!("writable", %link, peer = peer(link)),
+        Input::LinkDown { link } => debug_span!("link_down", %link, peer = peer(link)),
         Input::Wake => debug_span!("wake"),
     }
 }
