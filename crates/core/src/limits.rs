@@ -109,6 +109,20 @@ pub const ADDRESS_BYTES: usize = 256;
 pub const WRITES_IN_FLIGHT: usize = 2;
 /// Entries that one open job takes, so that the next can start while it runs.
 pub const OPEN_ENTRIES: usize = 64;
+/// An outstanding question is put to another peer that offers the same after this time without an entry, in milliseconds: long
+/// enough for a slow link, and no peer can hold up a journal by offering what it does not have.
+pub const ASK_MS: u64 = 30_000;
+/// Roster bytes that one peer is sent over the life of a link beyond [`ROSTER_ANSWER_TIMES`] the whole roster.
+pub const ROSTER_ANSWER_BYTES: usize = 1 << 20;
+/// See [`ROSTER_ANSWER_BYTES`]: an honest peer asks for what it lacks, so for all of it once, and a little again.
+pub const ROSTER_ANSWER_TIMES: usize = 4;
+/// Bytes of frontiers that one peer can make this device send within [`FRONTIER_BUDGET_MS`], beyond
+/// [`FRONTIER_BUDGET_TIMES`] its whole frontier: a state of 150 bytes asks for up to 10 MB.
+pub const FRONTIER_BUDGET_BYTES: usize = 4 << 20;
+/// See [`FRONTIER_BUDGET_BYTES`].
+pub const FRONTIER_BUDGET_TIMES: usize = 16;
+/// See [`FRONTIER_BUDGET_BYTES`]; in milliseconds.
+pub const FRONTIER_BUDGET_MS: u64 = 60_000;
 /// Rounds of roster exchange on one link; two suffice unless somebody adds operations meanwhile.
 pub const ROSTER_ROUNDS: u8 = 16;
 /// Roster bytes sent in one round of the exchange; what does not fit goes in the next.

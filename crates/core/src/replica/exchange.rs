@@ -10,9 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
-use crate::limits::{FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, JOURNALS};
+use crate::limits::{ASK_MS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS, FRONTIER_BUDGET_TIMES, JOURNALS};
 use crate::output::Event;
 use crate::wire::{Frame, Frontier, Handle, Range, RosterPosition, State};
+
+/// A journal and a position in a frontier frame.
+const POSITION_BYTES: usize = 104;
 
 /// Where the exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,10 @@ pub(super) struct SpaceLink {
     /// The journal that was served last.
     pub(super) turn: Option<JournalId>,
     owed: BTreeMap<JournalId, u64>,
+    /// Bytes of roster operations sent in answer, over the life of the link.
+    pub(super) roster_sent: usize,
+    /// Bytes of frontiers sent since this time in milliseconds.
+    frontier_sent: (u64, usize),
 }
 
 /// What a peer is still to be sent of a journal.
@@ -96,6 +103,8 @@ impl SpaceLink {
             todo: BTreeMap::new(),
             turn: None,
             owed: BTreeMap::new(),
+            roster_sent: 0,
+            frontier_sent: (0, 0),
         }
     }
 
@@ -127,6 +136,10 @@ impl SpaceLink {
 
     pub(super) fn lacking(&self) -> usize {
         self.lacking.len()
+    }
+
+    pub(super) fn lacking_journals(&self) -> Vec<JournalId> {
+        self.lacking.iter().copied().collect()
     }
 }
 
@@ -245,7 +258,9 @@ impl Replica {
         }
         shared.roster_rounds = 0;
         if sent.frontier == theirs.frontier {
-            shared.streaming = true;
+            // Whoever has the key and is no member can echo a state; entries are for members.
+            let known = self.spaces.get(&space);
+            shared.streaming = known.is_some_and(|known| known.roster.role_of(&device).is_some());
             shared.phase = Phase::Streaming;
             shared.lacking.clear();
             self.now_in_sync(link, space, device, store, &sent, theirs.arrival);
@@ -297,6 +312,14 @@ impl Replica {
         let Some(state) = self.links.get_mut(&link) else { return };
         let Some(handle) = state.handle(space) else { return };
         if let Some(shared) = state.space_mut(space) {
+            let now_ms = self.now.mono_ms;
+            if now_ms.saturating_sub(shared.frontier_sent.0) >= FRONTIER_BUDGET_MS {
+                shared.frontier_sent = (now_ms, 0);
+            }
+            shared.frontier_sent.1 += positions.len() * POSITION_BYTES;
+            if shared.frontier_sent.1 > FRONTIER_BUDGET_BYTES + known.journals.len() * POSITION_BYTES * FRONTIER_BUDGET_TIMES {
+                return self.fault(link, "compared over and over without taking what it lacks");
+            }
             shared.sent_delta = since > 0;
             // The frontier says everything there is; what comes later is noted from here on.
             shared.todo.retain(|_, out| out.next <= out.wanted_to);
@@ -353,6 +376,7 @@ impl Replica {
 
     /// Asks for what a peer offered and nobody was asked for yet; with `answer` even an empty question is sent.
     fn want(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId], answer: bool, mut ranges: Vec<Range>) {
+        let now_ms = self.now.mono_ms;
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(state) = self.links.get(&link) else { return };
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
@@ -363,7 +387,8 @@ impl Replica {
             if asked.is_some_and(|asked| asked.to >= from && self.links.contains_key(&asked.link)) {
                 continue;
             }
-            known.asked.insert(*journal, super::space::Asked { link, to });
+            known.asked.insert(*journal, super::space::Asked { link, to, since_ms: now_ms });
+            self.check_asked_at.get_or_insert(now_ms + ASK_MS);
             ranges.push(Range { journal: *journal, from, to });
         }
         if ranges.is_empty() && !answer {

@@ -13,7 +13,7 @@ use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position, SpaceId};
 use crate::input::LinkId;
 use crate::job::{Job, OpenTask, Opened};
-use crate::limits::{JOURNALS, ONE_COMMIT_BYTES, OPEN_ENTRIES, OPENED_BYTES};
+use crate::limits::{ASK_MS, JOURNALS, ONE_COMMIT_BYTES, OPEN_ENTRIES, OPENED_BYTES};
 use crate::wire::{Frame, Range};
 
 const FORGED: &str = "sent an entry whose signature or hash is wrong";
@@ -59,6 +59,9 @@ impl Replica {
             Verdict::Fault(fault) => self.fault(source.link, &fault),
             Verdict::Accept => {
                 known.journals.entry(journal).or_insert_with(Journal::empty).receiving = entry.position();
+                if let Some(asked) = known.asked.get_mut(&journal) {
+                    asked.since_ms = self.now.mono_ms;
+                }
                 known.unopened.push_back(Arrived { entry: Arc::new(entry), source });
                 self.peer_holds(source.link, space, held_by_peer);
                 self.open_next(space);
@@ -198,9 +201,41 @@ impl Replica {
             .filter(|(_, to)| *to >= from)
             .max_by_key(|(link, to)| (*to, std::cmp::Reverse(*link)));
         let Some((link, to)) = best else { return };
-        known.asked.insert(journal, Asked { link, to });
+        self.ask_of(link, space, journal, from, to);
+    }
+
+    fn ask_of(&mut self, link: LinkId, space: SpaceId, journal: JournalId, from: u64, to: u64) {
+        let since_ms = self.now.mono_ms;
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        known.asked.insert(journal, Asked { link, to, since_ms });
+        self.check_asked_at.get_or_insert(since_ms + ASK_MS);
         let Some(handle) = self.links.get(&link).and_then(|state| state.handle(space)) else { return };
         self.send(link, &Frame::Want { handle, more: false, ranges: vec![Range { journal, from, to }] });
+    }
+
+    /// What a peer was asked for and did not send in time is asked of another that offers it. What the first may still send is
+    /// a duplicate, which is harmless.
+    pub(super) fn ask_elsewhere(&mut self) {
+        let now_ms = self.now.mono_ms;
+        self.check_asked_at = None;
+        let late = |asked: &Asked| asked.since_ms + ASK_MS <= now_ms;
+        let due: Vec<(SpaceId, JournalId, LinkId)> = self
+            .spaces
+            .values()
+            .flat_map(|space| space.asked.iter().filter(|(_, asked)| late(asked)).map(|(id, a)| (space.id, *id, a.link)))
+            .collect();
+        for (space, journal, slow) in due {
+            let Some(known) = self.spaces.get(&space) else { continue };
+            let from = known.journals.get(&journal).map_or(0, |journal| journal.receiving.seq) + 1;
+            let others = self.links.iter().filter(|(link, _)| **link != slow);
+            let offers = others.filter_map(|(link, state)| Some((*link, *state.space(space)?.offered.get(&journal)?)));
+            if let Some((link, to)) = offers.filter(|(_, to)| *to >= from).max_by_key(|(_, to)| *to) {
+                self.ask_of(link, space, journal, from, to);
+            }
+        }
+        if self.spaces.values().any(|space| !space.asked.is_empty()) {
+            self.check_asked_at = Some(now_ms + ASK_MS);
+        }
     }
 
     /// A peer shows this device's present journal ahead of the store, or different: this store is a copy or was restored.

@@ -70,6 +70,8 @@ pub struct Replica {
     jobs: BTreeMap<u64, JobPurpose>,
     /// When changed peer records are due to be saved.
     save_peers_at: Option<u64>,
+    /// When questions that got no answer are put to others.
+    check_asked_at: Option<u64>,
     kept_peers: Vec<crate::output::PeerAddress>,
 }
 
@@ -102,6 +104,8 @@ pub enum Reason {
     Hello,
     /// Changed peer records are due to be saved.
     SavePeers,
+    /// A question to a peer may have got no answer.
+    Asked,
 }
 
 /// Why a replica cannot start from what the store gave.
@@ -159,6 +163,7 @@ impl Replica {
             loads: BTreeMap::new(),
             jobs: BTreeMap::new(),
             save_peers_at: None,
+            check_asked_at: None,
             kept_peers: Vec::new(),
         };
         for space in boot.spaces {
@@ -231,7 +236,8 @@ impl Replica {
     pub fn poll_timeout(&self) -> Option<(u64, Reason)> {
         let hello = self.links.values().filter_map(Link::hello_deadline).min().map(|at| (at, Reason::Hello));
         let save = self.save_peers_at.map(|at| (at, Reason::SavePeers));
-        [hello, save].into_iter().flatten().min()
+        let asked = self.check_asked_at.map(|at| (at, Reason::Asked));
+        [hello, save, asked].into_iter().flatten().min()
     }
 
     /// Who this device is.
@@ -251,6 +257,9 @@ impl Replica {
         }
         if self.save_peers_at.is_some_and(|at| at <= self.now.mono_ms) {
             self.save_peers();
+        }
+        if self.check_asked_at.is_some_and(|at| at <= self.now.mono_ms) {
+            self.ask_elsewhere();
         }
     }
 

@@ -7,9 +7,7 @@ use crate::batch::StoreOp;
 use crate::bytes::Writer;
 use crate::id::{DeviceId, OpHash, SpaceId};
 use crate::input::LinkId;
-use crate::limits::{
-    FRAME_PEERS, FRAME_ROSTER_POSITIONS, PEER_ADDRESSES, PEER_ID_BYTES, ROSTER_OPS, ROSTER_ROUND_BYTES, ROSTER_ROUNDS,
-};
+use crate::limits::{FRAME_PEERS, FRAME_ROSTER_POSITIONS, PEER_ADDRESSES, PEER_ID_BYTES, ROSTER_ANSWER_BYTES, ROSTER_ANSWER_TIMES, ROSTER_OPS, ROSTER_ROUNDS, ROSTER_ROUND_BYTES};
 use crate::output::{Event, Output, PeerAddress, RequestError};
 use crate::roster::{Inserted, OpRefused, Roster};
 use crate::wire::{Frame, PeerHint, RosterPosition};
@@ -122,6 +120,11 @@ impl Replica {
         frames.push(Frame::RosterEnd { handle });
         let mine = known.roster.frontier();
         let behind = theirs.iter().any(|p| mine.get(&p.author).is_none_or(|(seq, _)| *seq < p.seq));
+        let whole: usize = known.roster.ops().map(<[u8]>::len).sum();
+        shared.roster_sent += bytes;
+        if shared.roster_sent > ROSTER_ANSWER_BYTES + ROSTER_ANSWER_TIMES * whole {
+            return self.fault(link, "asked for the roster over and over without taking it in");
+        }
         for frame in frames {
             self.send(link, &frame);
         }
@@ -156,7 +159,12 @@ impl Replica {
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         shared.roster_busy = false;
         let changed = shared.said_roster() != Some(digest);
+        let lacking = shared.lacking_journals();
         self.send_state(link, space, false);
+        // An entry that cited what was not known yet was dropped: it can be judged now.
+        for journal in lacking {
+            self.ask(space, journal);
+        }
         if changed {
             self.roster_durable(space, Some(link));
         }

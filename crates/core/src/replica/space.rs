@@ -46,6 +46,8 @@ pub(super) struct Space {
 pub(super) struct Asked {
     pub(super) link: LinkId,
     pub(super) to: u64,
+    /// When it was asked, or an entry of it last came.
+    pub(super) since_ms: u64,
 }
 
 /// An entry from a peer.
