@@ -56,12 +56,11 @@ fn a_roster_operation_that_its_author_may_not_make_costs_its_sender_the_link() {
 
 #[test]
 fn an_entry_that_cites_a_roster_which_comes_later_is_asked_for_again() {
-    let mut rig = Rig::new(92);
     // Mallory is a second admin here, and defines a collection that Ada has not heard of.
-    let mut rig_admin = Rig::with_role(93, Role::Admin);
-    std::mem::swap(&mut rig, &mut rig_admin);
+    let mut rig = Rig::with_role(93, Role::Admin);
     let mut mallory = rig.mallory();
     let known = roster(&rig);
+    mallory.access.as_mut().unwrap().roster = known.clone();
     let ring = known.unlock(&mallory.keys);
     let definition = CollectionDefinition::new("later");
     let ops = known.define_collection(&mallory.keys, &ring, &definition, 1).unwrap();
