@@ -320,7 +320,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Collection<T> {
     }
 }
 
-fn decode(id: DocumentId, bytes: &[u8]) -> Result<Value, Error> {
+pub(crate) fn decode(id: DocumentId, bytes: &[u8]) -> Result<Value, Error> {
     Value::decode(bytes)
         .map_err(|error| Error::Damaged { what: format!("the view of document {id}"), cause: error.to_string() })
 }

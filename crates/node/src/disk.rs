@@ -103,8 +103,10 @@ impl Disk {
         reader.set(Some(store.reader()));
         let (queue, tasks) = channel();
         let owner = Owner { store: Some(store), reopen, reader, answers, over: 0 };
-        let thread =
-            thread::Builder::new().name("farshore-disk".into()).spawn(move || owner.run(&tasks)).map_err(Error::thread)?;
+        let thread = thread::Builder::new()
+            .name("farshore-disk".into())
+            .spawn(move || owner.run(&tasks))
+            .map_err(Error::thread)?;
         Ok(Disk { queue, thread })
     }
 

@@ -7,15 +7,16 @@ use farshore_core::document::diff::diff;
 use farshore_core::document::{Conflict, Edit};
 use farshore_core::id::{DeviceId, DocumentId, JournalId, Position};
 use farshore_core::input::{DocEdit, DocOp};
+use farshore_core::job::WriteError;
 use farshore_core::output::Edited;
-use farshore_core::record::OpenDocument;
+use farshore_core::record::{DocRecord, OpenDocument};
 use farshore_core::value::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::collection::{Collection, content_of, typed};
+use crate::collection::{Collection, content_of, decode, typed};
 use crate::error::Error;
-use crate::limits::CHANGE_LOCKS;
+use crate::limits::{CHANGE_LOCKS, CHANGE_TRIES};
 use crate::typed::with_kinds_of;
 use crate::watch::Watcher;
 
@@ -75,6 +76,42 @@ impl<T> Document<T> {
     /// [`Error::Disk`], [`Error::Damaged`].
     pub async fn value(&self) -> Result<Option<Value>, Error> {
         self.collection.value(self.id).await
+    }
+
+    /// Its content together with the heads that it was read at; `None` if it is not there. What an editor needs to make edits
+    /// whose positions mean what its user saw: see [`Document::edit_at`].
+    ///
+    /// # Errors
+    /// [`Error::Disk`], [`Error::Damaged`].
+    pub async fn snapshot(&self) -> Result<Option<Snapshot>, Error> {
+        let key = self.collection.key(self.id);
+        let id = self.id;
+        self.collection
+            .read(move |reader| {
+                // Record and view are two reads; what lies between two equal records belongs to both.
+                let mut before = reader.record(&key)?;
+                loop {
+                    let view = reader.view(&key)?;
+                    let after = reader.record(&key)?;
+                    if before == after {
+                        return after.zip(view).map(|(record, view)| Snapshot::read(id, &record, &view)).transpose();
+                    }
+                    before = after;
+                }
+            })
+            .await
+    }
+
+    /// Carries out edits if the document's heads are still `heads`. `false` if they changed nothing.
+    ///
+    /// # Errors
+    /// [`Error::Write`] with [`WriteError::Changed`] when the document has changed since: read it again and decide anew. And
+    /// as for [`Document::edit`].
+    pub async fn edit_at(&self, heads: Vec<[u8; 32]>, edits: Vec<Edit>) -> Result<bool, Error> {
+        let edit = DocEdit { document: self.id, keyed: false, op: DocOp::EditAt { heads, edits } };
+        let edited = self.collection.apply_one(edit).await?;
+        self.written(&edited);
+        Ok(edited.entry.is_some())
     }
 
     /// Carries out edits, all or none. They are durable when this returns. `false` if they changed nothing.
@@ -158,21 +195,55 @@ impl<T: Serialize + DeserializeOwned + 'static> Document<T> {
     /// Changes it: reads it, lets `change` alter the value, and makes the fewest edits that lead there, so that what others
     /// edit at the same time stays. Durable when it returns. `false` if nothing changed.
     ///
-    /// Calls of this program for one document run one after another. An edit that arrives from a peer between reading and
-    /// writing is not overwritten, but positions in lists are those that were read.
+    /// When the document changes between reading and writing, `change` is called again on what is there then. Calls of this
+    /// program for one document run one after another.
     ///
     /// # Errors
-    /// [`Error::NoDocument`]; [`Error::Type`] when the content does not have `T`'s shape; and as for [`Document::edit`].
-    pub async fn change(&self, change: impl FnOnce(&mut T)) -> Result<bool, Error> {
+    /// [`Error::NoDocument`]; [`Error::Type`] when the content does not have `T`'s shape; [`Error::Write`] with
+    /// [`WriteError::Changed`] when others keep changing it; and as for [`Document::edit`].
+    pub async fn change(&self, mut change: impl FnMut(&mut T)) -> Result<bool, Error> {
         let locks = &self.collection.node().inner.change_locks;
         let _one_at_a_time = locks[usize::from(self.id.0[15]) % CHANGE_LOCKS].lock().await;
-        let there = self.value().await?.ok_or(Error::NoDocument(self.id))?;
-        let mut content: T = typed(there.clone())?;
-        // The difference is between what `T` said before and after: fields that it does not know are not touched. Kinds are
-        // the document's.
-        let before = with_kinds_of(&there, content_of(&content)?);
-        change(&mut content);
-        let edits = diff(&before, &content_of(&content)?);
-        if edits.is_empty() { Ok(false) } else { self.edit(edits).await }
+        let mut tries = CHANGE_TRIES;
+        loop {
+            let there = self.snapshot().await?.ok_or(Error::NoDocument(self.id))?;
+            let mut content: T = typed(there.value.clone())?;
+            // The difference is between what `T` said before and after: fields that it does not know are not touched. Kinds
+            // are the document's.
+            let before = with_kinds_of(&there.value, content_of(&content)?);
+            change(&mut content);
+            let edits = diff(&before, &content_of(&content)?);
+            if edits.is_empty() {
+                return Ok(false);
+            }
+            tries -= 1;
+            match self.edit_at(there.heads, edits).await {
+                Err(Error::Write(WriteError::Changed(_))) if tries > 0 => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// A document as it was read at one moment.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Its content.
+    pub value: Value,
+    /// Its Automerge heads, sorted.
+    pub heads: Vec<[u8; 32]>,
+    /// Whether some field has more than one value: see [`Document::conflicts`].
+    pub conflicts: bool,
+}
+
+impl Snapshot {
+    fn read(id: DocumentId, record: &[u8], view: &[u8]) -> Result<Snapshot, Error> {
+        let record = DocRecord::decode(record).map_err(|error| Error::Damaged {
+            what: format!("the record of document {id}"),
+            cause: error.to_string(),
+        })?;
+        let heads = record.heads.into_keys().collect();
+        Ok(Snapshot { value: decode(id, view)?, heads, conflicts: record.conflicts })
     }
 }

@@ -16,6 +16,7 @@ use farshore_core::id::DeviceId;
 use farshore_core::input::{Input, LinkId, Now, Request, RequestId};
 use farshore_core::output::{Event, Reply};
 use farshore_core::replica::Replica;
+use farshore_net::Status as TransportStatus;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -44,6 +45,8 @@ pub(crate) enum Control {
     Status(oneshot::Sender<Result<NodeStatus, Error>>),
     /// Dials an address once.
     Dial { address: String, reply: oneshot::Sender<Result<(), Error>> },
+    /// Answers with what the transport is doing.
+    Transport(oneshot::Sender<Result<TransportStatus, Error>>),
     /// The operating system says that the network is another one.
     NetworkChanged,
     /// Closes all links, after what is under way became durable.
@@ -68,7 +71,10 @@ enum Waiter {
 enum Engine {
     Up(Box<Replica>),
     /// The store failed; it is tried again at this time, and then waited for.
-    Down { failure: DiskFailure, retry: Option<Instant> },
+    Down {
+        failure: DiskFailure,
+        retry: Option<Instant>,
+    },
 }
 
 /// What the driver needs from those who start it.
@@ -212,6 +218,10 @@ impl Driver {
         Instant::from_std(self.clock.instant(mono_ms))
     }
 
+    fn in_time(&self, time: Duration) -> Instant {
+        self.instant(self.now().mono_ms) + time
+    }
+
     fn now(&self) -> Now {
         self.clock.now()
     }
@@ -256,7 +266,9 @@ impl Driver {
         self.stale = true;
         match (self.network.translate(event), &self.engine) {
             // A link that no replica hears of would stay for nothing.
-            (Some(Input::LinkUp { link, .. }), Engine::Down { .. }) => self.network.close(link, "the device's store failed"),
+            (Some(Input::LinkUp { link, .. }), Engine::Down { .. }) => {
+                self.network.close(link, "the device's store failed")
+            }
             (Some(input), _) => self.handle(input),
             (None, _) => {}
         }
@@ -317,6 +329,7 @@ impl Driver {
         match control {
             Control::Status(reply) => self.request(Request::Status, Waiter::Status(reply)),
             Control::Dial { address, reply } => self.network.dial(&address, reply),
+            Control::Transport(reply) => self.network.transport(reply),
             Control::NetworkChanged => self.network.changed(),
             Control::Resume => {
                 self.network.start();
@@ -332,7 +345,7 @@ impl Driver {
     }
 
     fn time(&mut self) {
-        let now = Instant::now();
+        let now = self.in_time(Duration::ZERO);
         match &self.engine {
             Engine::Up(_) => self.handle(Input::Wake),
             Engine::Down { retry: Some(at), .. } if *at <= now => self.try_disk(),
@@ -362,7 +375,7 @@ impl Driver {
         self.flight = Flight::default();
         self.network.close_all("the device's store failed");
         self.peers.clear();
-        self.engine = Engine::Down { failure: failure.clone(), retry: Some(Instant::now() + wait) };
+        self.engine = Engine::Down { failure: failure.clone(), retry: Some(self.in_time(wait)) };
         for (_, waiter) in std::mem::take(&mut self.waiters) {
             self.reply(waiter, Err(failure.clone().into()));
         }
@@ -376,8 +389,9 @@ impl Driver {
     }
 
     fn open(&mut self, boot: Boot, copied: bool) {
-        let opened = os::random()
-            .and_then(|seed| Replica::open(boot, copied, seed, self.now()).map_err(|error| Error::Internal(error.to_string())));
+        let opened = os::random().and_then(|seed| {
+            Replica::open(boot, copied, seed, self.now()).map_err(|error| Error::Internal(error.to_string()))
+        });
         match opened {
             Ok(replica) => {
                 tracing::info!(life = self.life, "the store works again");
@@ -402,7 +416,7 @@ impl Driver {
     }
 
     async fn suspend(&mut self) {
-        let until = Instant::now() + SUSPEND_WAIT;
+        let until = self.in_time(SUSPEND_WAIT);
         let closed = self.network.stop(crate::status::NetworkState::Suspended);
         self.lost_links();
         self.settle(until).await;
@@ -422,7 +436,7 @@ impl Driver {
     }
 
     async fn shut_down(&mut self) {
-        let until = Instant::now() + SHUTDOWN_WAIT;
+        let until = self.in_time(SHUTDOWN_WAIT);
         self.asks.close();
         while let Ok(ask) = self.asks.try_recv() {
             let _ = ask.reply.send(Err(Error::Closed));

@@ -123,8 +123,11 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Disk { retryable, .. } => *retryable,
-            Error::Open(error) => matches!(**error, OpenError::InUse { .. } | OpenError::Full(_) | OpenError::Io { .. }),
+            Error::Open(error) => {
+                matches!(**error, OpenError::InUse { .. } | OpenError::Full(_) | OpenError::Io { .. })
+            }
             Error::Timeout { .. } | Error::Dial { .. } | Error::Thread(_) => true,
+            Error::Write(WriteError::Changed(_)) => true,
             Error::Refused(RequestError::NoKey | RequestError::Cancelled) => true,
             _ => false,
         }

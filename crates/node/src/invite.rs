@@ -89,7 +89,9 @@ impl Invitation {
         };
         match status.state {
             NetworkState::Up => Ok(status),
-            NetworkState::Off => Err(Error::NoNetwork("it was opened offline; open it with a network to invite".into())),
+            NetworkState::Off => {
+                Err(Error::NoNetwork("it was opened offline; open it with a network to invite".into()))
+            }
             NetworkState::Suspended => Err(Error::NoNetwork("it is suspended; resume it to invite".into())),
             NetworkState::Failed(cause) => Err(Error::NoNetwork(cause)),
         }
@@ -101,8 +103,13 @@ impl Invitation {
 fn for_ticket(listening: &[String]) -> Vec<String> {
     let local = |address: &&String| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1/");
     let link_local = |address: &&String| address.starts_with("/ip6/fe80"); // A multiaddr has no scope: no dial succeeds.
-    let outside: Vec<String> = listening.iter().filter(|address| !local(address) && !link_local(address)).cloned().collect();
-    if outside.is_empty() { listening.iter().filter(|address| !link_local(address)).cloned().collect() } else { outside }
+    let outside: Vec<String> =
+        listening.iter().filter(|address| !local(address) && !link_local(address)).cloned().collect();
+    if outside.is_empty() {
+        listening.iter().filter(|address| !link_local(address)).cloned().collect()
+    } else {
+        outside
+    }
 }
 
 #[cfg(test)]

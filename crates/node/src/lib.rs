@@ -62,7 +62,7 @@ mod work;
 
 pub use collection::Collection;
 pub use config::{Builder, Create};
-pub use document::{Document, Reach};
+pub use document::{Document, Reach, Snapshot};
 pub use error::Error;
 pub use invite::Invitation;
 pub use log::LogEntry;
@@ -86,6 +86,9 @@ pub use farshore_core::job::WriteError;
 pub use farshore_core::output::{Edited, Event, RequestError};
 pub use farshore_core::role::Role;
 pub use farshore_core::value::{Tagged, Value};
+pub use farshore_net::{
+    DialError, Health, LinkStatus as TransportLink, PeerState, PeerStatus as TransportPeer, Status as TransportStatus,
+};
 pub use farshore_store::{KeyError, OpenError, Rejected};
 
 /// The version of the store file that this build writes; it reads older ones and refuses newer ones.

@@ -71,3 +71,5 @@ pub(crate) const INVITATION_OPEN: Duration = Duration::from_secs(60 * 60);
 
 /// Locks that serialize `change` calls of this process on one document; documents share them by their id.
 pub(crate) const CHANGE_LOCKS: usize = 64;
+/// How often `change` reads again when the document keeps changing under it: peers' edits come in commits, milliseconds apart.
+pub(crate) const CHANGE_TRIES: u32 = 32;

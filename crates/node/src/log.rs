@@ -36,7 +36,8 @@ impl<T> Collection<T> {
         let (space, tag) = (self.space().id(), self.tag());
         self.read(move |reader| {
             let boot = reader.boot()?;
-            let journals = boot.spaces.into_iter().filter(|known| known.space == space).flat_map(|known| known.journals);
+            let journals =
+                boot.spaces.into_iter().filter(|known| known.space == space).flat_map(|known| known.journals);
             let mut log = Vec::new();
             for (journal, state) in journals.filter(|(journal, _)| journal.collection == tag) {
                 let (to, from) = (state.held.seq, state.held.seq.saturating_sub(limit as u64) + 1);

@@ -47,11 +47,8 @@ struct Link {
 }
 
 /// All classes, most urgent first, with their place in [`Link::waiting`].
-const CLASSES: [(Class, transport::Class); 3] = [
-    (Class::Ctl, transport::Class::Ctl),
-    (Class::Live, transport::Class::Live),
-    (Class::Bulk, transport::Class::Bulk),
-];
+const CLASSES: [(Class, transport::Class); 3] =
+    [(Class::Ctl, transport::Class::Ctl), (Class::Live, transport::Class::Live), (Class::Bulk, transport::Class::Bulk)];
 
 fn to_transport(class: Class) -> (usize, transport::Class) {
     let at = CLASSES.iter().position(|(ours, _)| *ours == class).unwrap_or(0);
@@ -148,7 +145,9 @@ impl Network {
             // The network's task has ended without being asked to: a fault, and no reason to spin.
             self.running = None;
             self.lose_links();
-            self.problem(NetworkState::Failed("the network's task ended unexpectedly; resume the node to start it again".into()));
+            self.problem(NetworkState::Failed(
+                "the network's task ended unexpectedly; resume the node to start it again".into(),
+            ));
         }
         std::future::pending().await
     }
@@ -382,6 +381,18 @@ impl Network {
             }
             let result = dialled.map(|_| ()).map_err(|error| Error::Dial { address, cause: error.to_string() });
             let _ = reply.send(result); // Whoever asked may have stopped waiting.
+        });
+    }
+
+    /// Asks the network what it is doing, on a task of its own.
+    pub(crate) fn transport(&self, reply: oneshot::Sender<Result<transport::Status, Error>>) {
+        let net = self.running.as_ref().map(|running| running.net.clone());
+        tokio::spawn(async move {
+            let status = match net {
+                Some(net) => net.status().await.map_err(|error| Error::NoNetwork(error.to_string())),
+                None => Err(Error::NoNetwork("open it with a network, or resume it".into())),
+            };
+            let _ = reply.send(status); // Whoever asked may have stopped waiting.
         });
     }
 

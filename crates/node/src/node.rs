@@ -9,6 +9,7 @@ use farshore_core::input::Request;
 use farshore_core::output::{Event, Reply, SpaceStatus};
 use farshore_core::role::Role;
 use farshore_core::ticket::Ticket;
+use farshore_net::Status as TransportStatus;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot, watch};
 
 use crate::config::Builder;
@@ -116,9 +117,8 @@ impl Node {
     /// [`Error::Refused`] when the ticket is altered, foreign, used or expired; [`Error::Timeout`], with what stood in the
     /// way, when the inviter was not reached.
     pub async fn join(&self, ticket: &str, timeout: Duration) -> Result<Space, Error> {
-        let parsed = Ticket::parse(ticket).map_err(|error| {
-            Error::Refused(farshore_core::output::RequestError::Ticket(error.to_string()))
-        })?;
+        let parsed = Ticket::parse(ticket)
+            .map_err(|error| Error::Refused(farshore_core::output::RequestError::Ticket(error.to_string())))?;
         let joining = Joining { node: self.clone(), ticket: ticket.to_owned(), done: false };
         let asked = self.ask(Request::Join { ticket: ticket.to_owned() });
         match tokio::time::timeout(timeout, asked).await {
@@ -141,7 +141,9 @@ impl Node {
             (NetworkState::Failed(cause), _) => format!(": this device has no network ({cause})"),
             (NetworkState::Off | NetworkState::Suspended, _) => ": this device is offline".into(),
             (NetworkState::Up, Some(cause)) => {
-                format!(": the inviter was not reached ({cause}); make sure that it is running and on a network that this device can reach")
+                format!(
+                    ": the inviter was not reached ({cause}); make sure that it is running and on a network that this device can reach"
+                )
             }
             (NetworkState::Up, None) => ": the inviter did not answer; make sure that it is running".into(),
         }
@@ -264,6 +266,16 @@ impl Node {
     /// How this device can be reached, now.
     pub fn network(&self) -> NetworkStatus {
         self.inner.network.borrow().clone()
+    }
+
+    /// What the transport is doing: connections, dials and discovery, and why a peer is not linked.
+    ///
+    /// # Errors
+    /// [`Error::NoNetwork`], [`Error::Closed`].
+    pub async fn transport(&self) -> Result<TransportStatus, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.control(Control::Transport(reply)).await?;
+        answer.await.map_err(|_| Error::Closed)?
     }
 
     /// Sends any request of the engine: what the other methods are made of.

@@ -124,7 +124,8 @@ fn getrandom_into(bytes: &mut [u8; 64]) -> std::io::Result<()> {
 }
 
 fn new_identity(builder: &Builder) -> Result<NewIdentity, Error> {
-    NewIdentity::create(os::random()?, &builder.name).map_err(|error| Error::Invalid(format!("the device's name: {error}")))
+    NewIdentity::create(os::random()?, &builder.name)
+        .map_err(|error| Error::Invalid(format!("the device's name: {error}")))
 }
 
 /// Gives a store what it needs before its first replica: an identity, and a port that stays.

@@ -73,10 +73,12 @@ fn run(work: &Mutex<Receiver<Work>>, reader: &ReaderSlot, answers: &UnboundedSen
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let answer = match next {
             Ok(Work::Job { life, id, job }) => Answer::JobDone { life, id, result: run_job(id, job) },
-            Ok(Work::Load { life, id, load }) => match reader.get().and_then(|reader| reader.load(&load).map_err(DiskFailure::from)) {
-                Ok(loaded) => Answer::Loaded { life, id, loaded },
-                Err(failure) => Answer::Failed { life, failure },
-            },
+            Ok(Work::Load { life, id, load }) => {
+                match reader.get().and_then(|reader| reader.load(&load).map_err(DiskFailure::from)) {
+                    Ok(loaded) => Answer::Loaded { life, id, loaded },
+                    Err(failure) => Answer::Failed { life, failure },
+                }
+            }
             Err(_) => return,
         };
         if answers.send(answer).is_err() {

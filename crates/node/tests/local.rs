@@ -89,10 +89,8 @@ async fn keys_name_documents_and_upserts_leave_other_fields_alone() {
     let there = airports.get_by_key("OSL").await.unwrap().unwrap();
     assert_eq!(there, Value::from([("name", "Oslo lufthavn".into()), ("runways", 2i64.into())]));
     assert_eq!(airports.id_of("OSL").await.unwrap(), oslo.id());
-    let ids = airports
-        .upsert_many((0..300).map(|n| (format!("A{n}"), Value::from([("n", Value::Int(n))]))))
-        .await
-        .unwrap();
+    let ids =
+        airports.upsert_many((0..300).map(|n| (format!("A{n}"), Value::from([("n", Value::Int(n))])))).await.unwrap();
     assert_eq!(ids.len(), 300);
     assert_eq!(airports.id_of("A299").await.unwrap(), ids[299]);
     assert_eq!(airports.count().await.unwrap(), 301);
@@ -184,6 +182,40 @@ async fn concurrent_changes_of_one_program_add_up() {
         one.await.unwrap();
     }
     assert_eq!(count.get().await.unwrap().unwrap().n, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_at_heads_is_refused_once_the_document_has_moved_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(&dir.path().join("store")).await;
+    let texts = node.create_space("s").await.unwrap().collection::<Value>("texts").await.unwrap();
+    let text = texts.insert(Value::from([("body", Value::Text("abc".into()))])).await.unwrap();
+    let seen = text.snapshot().await.unwrap().unwrap();
+    assert_eq!(seen.value.get("body"), Some(&Value::Text("abc".into())));
+    let splice =
+        |at, insert: &str| vec![Edit::Splice { path: vec!["body".into()], at, delete: 0, insert: insert.into() }];
+    assert!(text.edit_at(seen.heads.clone(), splice(3, "d")).await.unwrap());
+    let late = text.edit_at(seen.heads, splice(0, "x")).await.unwrap_err();
+    assert!(late.is_retryable(), "{late}");
+    assert_eq!(text.value().await.unwrap(), Some(Value::from([("body", Value::Text("abcd".into()))])));
+    text.delete().await.unwrap();
+    assert_eq!(text.snapshot().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_shows_every_entry_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(&dir.path().join("store")).await;
+    let space = node.create_space("s").await.unwrap();
+    let values = space.collection::<Value>("c").await.unwrap();
+    for n in 0..5i64 {
+        values.insert(Value::from([("n", n.into())])).await.unwrap();
+    }
+    let log = values.log(3).await.unwrap();
+    assert_eq!(log.iter().map(|entry| entry.position.seq).collect::<Vec<_>>(), [5, 4, 3]);
+    let device = node.device().await.unwrap();
+    assert!(log.iter().all(|entry| entry.applied && entry.journal.device == device && entry.bytes > 0));
+    assert!(space.rejected().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,18 +73,11 @@ async fn a_ticket_makes_a_member_and_both_converge() {
     his.insert(text("from Ben")).await.unwrap();
     within("reaching Ben", first.reached(Reach::AnyPeer)).await.unwrap();
     assert_eq!(his.value(first.id()).await.unwrap(), Some(text("hello")));
-    within("two documents", async {
-        while converged(&hers, &his).await.len() < 2 {}
-    })
-    .await;
-    his.document(first.id()).edit(vec![farshore::Edit::Splice {
-        path: vec!["body".into()],
-        at: 5,
-        delete: 0,
-        insert: ", Ada".into(),
-    }])
-    .await
-    .unwrap();
+    within("two documents", async { while converged(&hers, &his).await.len() < 2 {} }).await;
+    his.document(first.id())
+        .edit(vec![farshore::Edit::Splice { path: vec!["body".into()], at: 5, delete: 0, insert: ", Ada".into() }])
+        .await
+        .unwrap();
     within("Ben's edit", async {
         let mut watch = first.watch();
         while first.value().await.unwrap() != Some(text("hello, Ada")) {
@@ -92,6 +85,9 @@ async fn a_ticket_makes_a_member_and_both_converge() {
         }
     })
     .await;
+    let transport = ada.transport().await.unwrap();
+    assert_eq!(transport.links.len(), 1);
+    assert!(transport.peers.iter().any(|peer| peer.wanted), "{transport:?}");
     let members = ada.space("shared").await.unwrap().members().await.unwrap();
     assert_eq!(members.len(), 2);
 }
@@ -114,10 +110,7 @@ async fn edits_made_while_apart_merge_when_the_devices_meet_again() {
     his.document(shared.id()).edit(splice(3, " Ben")).await.unwrap();
     his.insert(text("made alone")).await.unwrap();
     ben.resume().await.unwrap();
-    within("merging", async {
-        while converged(&hers, &his).await.len() < 2 {}
-    })
-    .await;
+    within("merging", async { while converged(&hers, &his).await.len() < 2 {} }).await;
     within("one text", async {
         let mut watch = shared.watch();
         while shared.value().await.unwrap() != Some(text("Ada abc Ben")) {
@@ -150,10 +143,7 @@ async fn a_restarted_device_catches_up() {
     let builder = Node::builder(dir.path().join("ben")).mdns(false).quic(false).listen("/ip4/127.0.0.1/tcp/0");
     let ben = builder.dial(address).open().await.unwrap();
     let his = notes(&ben.space("shared").await.unwrap()).await;
-    within("catching up", async {
-        while converged(&hers, &his).await.len() < 700 {}
-    })
-    .await;
+    within("catching up", async { while converged(&hers, &his).await.len() < 700 {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farshore::{Collection, Document, DocumentId, Edit, Node, Role, Value};
-use futures::future::try_join_all;
 use serde::Deserialize;
 
 const FILE: &str = "friendsforever.json.gz";
@@ -17,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The devices are disconnected for the first this many of every [`PERIOD`] transactions.
 const APART: usize = 150;
 const PERIOD: usize = 1000;
+/// Keystrokes that share a request: what a person types in a second or two.
+const BURST: usize = 8;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,7 +74,14 @@ impl Model {
 
     /// Carries out what `agent` did as its transaction `number` when it had seen `then`, and tells where that is for
     /// somebody who has seen `now`, which is at least as much.
-    fn patch(&mut self, agent: usize, number: usize, patch: &(usize, usize, String), then: Seen, now: Seen) -> Vec<Edit> {
+    fn patch(
+        &mut self,
+        agent: usize,
+        number: usize,
+        patch: &(usize, usize, String),
+        then: Seen,
+        now: Seen,
+    ) -> Vec<Edit> {
         let (at, delete, insert) = patch;
         let (mut before_then, mut before_now, mut place) = (0, 0, 0);
         while before_then < *at {
@@ -152,9 +160,9 @@ impl Typing {
     }
 
     async fn write(&self, agent: usize, edits: Vec<Edit>) {
-        // As a person types: one request for each, without waiting for the one before.
-        let typed = edits.into_iter().map(|edit| self.documents[agent].edit(vec![edit]));
-        try_join_all(typed).await.unwrap();
+        for burst in edits.chunks(BURST) {
+            self.documents[agent].edit(burst.to_vec()).await.unwrap();
+        }
     }
 }
 

@@ -164,7 +164,11 @@ impl ser::Serializer for ToValue {
         Ok(Value::Str(variant.to_owned()))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<Value, TypeError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<Value, TypeError> {
         let value = value.serialize(self)?;
         Ok(match (name, value) {
             (TEXT, Value::Str(text)) => Value::Text(text),
