@@ -42,12 +42,14 @@
 
 mod collection;
 mod config;
+mod digest;
 mod disk;
 mod document;
 mod driver;
 mod error;
 mod invite;
 mod limits;
+mod log;
 mod net;
 mod node;
 mod os;
@@ -61,9 +63,11 @@ mod work;
 
 pub use collection::Collection;
 pub use config::{Builder, Create};
+pub use digest::Digest;
 pub use document::{Document, Reach};
 pub use error::Error;
 pub use invite::Invitation;
+pub use log::LogEntry;
 pub use node::Node;
 pub use query::{Field, Filter, Query, QueryWatch, field};
 pub use space::Space;

@@ -68,3 +68,6 @@ pub(crate) const INVITATION_OPEN: Duration = Duration::from_secs(60 * 60);
 
 /// Locks that serialize `change` calls of this process on one document; documents share them by their id.
 pub(crate) const CHANGE_LOCKS: usize = 64;
+
+/// Entries that one look at the log reads of each journal: more than a person reads, and at 50 kB each half a second's work.
+pub(crate) const LOG_ENTRIES: usize = 10_000;
