@@ -206,7 +206,13 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
             limited.read_to_end(&mut plain).map_err(|_| DecodeError::Invalid { field: "payload" })?;
             plain
         }
-        _ => return Err(DecodeError::Version { field: "payload codec", found: codec.into(), known: CODEC_DEFLATE.into() }),
+        _ => {
+            return Err(DecodeError::Version {
+                field: "payload codec",
+                found: codec.into(),
+                known: CODEC_DEFLATE.into(),
+            });
+        }
     };
     if plain.len() != declared {
         return Err(DecodeError::Invalid { field: "payload length" });
@@ -235,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_payload_reads_back_what_was_written() {
-        let items = vec![item(0), item(5_000), Item { body: ItemBody::Tombstone { heads: vec![[1; 32], [2; 32]] }, ..item(0) }];
+        let items =
+            vec![item(0), item(5_000), Item { body: ItemBody::Tombstone { heads: vec![[1; 32], [2; 32]] }, ..item(0) }];
         assert_eq!(decode(&encode(&items).unwrap()).unwrap(), items);
     }
 

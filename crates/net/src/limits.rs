@@ -116,6 +116,11 @@ pub const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Time between two mDNS queries: carrier loss is invisible to mDNS, so the next query is what finds a peer again.
 pub const MDNS_QUERY_INTERVAL: Duration = Duration::from_secs(45);
+/// Time between two mDNS queries right after a start or a change of network. libp2p stops probing at the first answer it
+/// hears, so two nodes that start within the same half second can miss each other until the next query.
+pub const MDNS_EAGER_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the eager queries go on.
+pub const MDNS_EAGER: Duration = Duration::from_secs(10);
 /// Life of an mDNS answer: more than twice the query interval, so that one lost packet expires nobody.
 pub const MDNS_TTL: Duration = Duration::from_secs(170);
 /// How long discovery waits for an address of our own to answer with, before it asks all the same.

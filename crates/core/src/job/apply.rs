@@ -97,11 +97,8 @@ fn lay_out(documents: Vec<(DocKey, DocSource)>) -> Result<Bench, String> {
 /// Why its author broke the rules. The slots' indexes are then spoiled; nothing more is planned in this job.
 fn plan_entry(bench: &mut Bench, space: SpaceId, entry: &ApplyEntry) -> Result<Vec<(DocKey, Step)>, String> {
     let items = entry.items.as_ref().map_err(Clone::clone)?;
-    let place = Place {
-        device: entry.journal.device,
-        incarnation: entry.journal.incarnation,
-        position: entry.position,
-    };
+    let place =
+        Place { device: entry.journal.device, incarnation: entry.journal.incarnation, position: entry.position };
     let mut steps = Vec::new();
     for item in items {
         let key = DocKey { space, collection: entry.journal.collection, document: item.document };
@@ -145,7 +142,8 @@ fn plan_item(
                 }
                 let genesis = matches!(packed, PackedChange::Genesis { .. });
                 let chunk = decoded.into_bytes();
-                let change = Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
+                let change =
+                    Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
                 if genesis && !is_genesis(key, slot, item.generation, steps, &change) {
                     return Err("a change claims to be a genesis change and is none".into());
                 }

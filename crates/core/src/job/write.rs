@@ -54,19 +54,15 @@ pub(super) fn run(job: WriteJob) -> Written {
                 *result = Err(error.clone());
             }
             // The documents hold edits that no entry will: forget them, the store still has what is true.
-            let documents = desk.slots.into_keys().map(|key| WorkedDocument { key, document: None, change: None }).collect();
+            let documents =
+                desk.slots.into_keys().map(|key| WorkedDocument { key, document: None, change: None }).collect();
             Written { entry: None, results, documents }
         }
     }
 }
 
 impl Desk {
-    fn new(
-        header: Header,
-        edit_wins: bool,
-        edits: &[DocEdit],
-        documents: Vec<(DocKey, super::DocSource)>,
-    ) -> Desk {
+    fn new(header: Header, edit_wins: bool, edits: &[DocEdit], documents: Vec<(DocKey, super::DocSource)>) -> Desk {
         let keyed: BTreeMap<DocumentId, bool> = edits.iter().map(|edit| (edit.document, edit.keyed)).collect();
         let slots = documents
             .into_iter()
@@ -74,7 +70,8 @@ impl Desk {
                 let known = !matches!(source, super::DocSource::Absent);
                 let document = source.open(keyed.get(&key.document).copied().unwrap_or(false)).map(Box::new);
                 let places = document.as_ref().map(|d| d.record.places().copied().collect()).unwrap_or_default();
-                let slot = Slot { document, known, places, chunks: Vec::new(), brought: BTreeMap::new(), changed: false };
+                let slot =
+                    Slot { document, known, places, chunks: Vec::new(), brought: BTreeMap::new(), changed: false };
                 (key, slot)
             })
             .collect();
@@ -119,7 +116,8 @@ impl Desk {
         };
         if known && !there {
             let next = open.record.generation.checked_add(1);
-            let next = next.ok_or_else(|| WriteError::Internal("the document was deleted four billion times".into()))?;
+            let next =
+                next.ok_or_else(|| WriteError::Internal("the document was deleted four billion times".into()))?;
             open.start_generation(next);
             slot.chunks.clear();
             slot.brought.clear();
@@ -151,10 +149,8 @@ impl Desk {
         if deps.len() > ENTRY_DEPS {
             return Err(WriteError::TooLarge { bytes: deps.len(), limit: ENTRY_DEPS });
         }
-        self.header.deps = deps
-            .into_iter()
-            .map(|((device, incarnation), position)| Dep { device, incarnation, position })
-            .collect();
+        self.header.deps =
+            deps.into_iter().map(|((device, incarnation), position)| Dep { device, incarnation, position }).collect();
         let plain = payload::encode(&self.items).map_err(|error| WriteError::Internal(error.to_string()))?;
         let content_key = seal::content_key(key, &self.header.journal.collection);
         let sealed = seal::seal(&content_key, &self.header.bound_bytes(), &plain);
@@ -221,8 +217,7 @@ fn make_changes(
 ) -> Result<Vec<NewChange>, WriteError> {
     let generation = open.record.generation;
     let journal = header.journal;
-    let actor =
-        derived_actor(header.space, journal.collection, journal.device, id, generation, journal.incarnation);
+    let actor = derived_actor(header.space, journal.collection, journal.device, id, generation, journal.incarnation);
     let scope = if keyed || open.record.keyed {
         GenesisScope::Keyed { document: id, generation }
     } else {

@@ -174,7 +174,15 @@ impl Replica {
         }
     }
 
+    /// What was asked on this link before the exchange starts anew is asked again by it: the other side forgets.
+    fn forget_asked(&mut self, link: LinkId, space: SpaceId) {
+        if let Some(known) = self.spaces.get_mut(&space) {
+            known.asked.retain(|_, asked| asked.link != link);
+        }
+    }
+
     pub(super) fn restart_exchange(&mut self, link: LinkId, space: SpaceId) {
+        self.forget_asked(link, space);
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
             shared.restart();
             self.send_state(link, space, true);
@@ -219,6 +227,7 @@ impl Replica {
         if theirs.fresh && shared.phase != Phase::Comparing {
             shared.restart();
             shared.theirs = Some(theirs);
+            self.forget_asked(link, space);
             return self.send_state(link, space, false);
         }
         shared.theirs = Some(theirs);
@@ -234,6 +243,7 @@ impl Replica {
         if sent.roster != theirs.roster {
             return self.start_roster_exchange(link, space);
         }
+        shared.roster_rounds = 0;
         if sent.frontier == theirs.frontier {
             shared.streaming = true;
             shared.phase = Phase::Streaming;
@@ -377,7 +387,7 @@ impl Replica {
             return self.fault(link, "asked for more journals than a space may have");
         }
         for range in ranges {
-            let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.durable.seq);
+            let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.shown().seq);
             if range.from <= durable {
                 let wanted_to = range.to.min(durable);
                 shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0 });

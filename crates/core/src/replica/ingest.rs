@@ -13,7 +13,7 @@ use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position, SpaceId};
 use crate::input::LinkId;
 use crate::job::{Job, OpenTask, Opened};
-use crate::limits::{JOURNALS, ONE_COMMIT_BYTES, OPENED_BYTES, OPEN_ENTRIES};
+use crate::limits::{JOURNALS, ONE_COMMIT_BYTES, OPEN_ENTRIES, OPENED_BYTES};
 use crate::wire::{Frame, Range};
 
 /// What is to be done with an entry that came.
@@ -238,7 +238,9 @@ fn judge(space: &Space, entry: &Entry) -> Verdict {
     match space.roster.role_at(&header.roster_heads, &header.journal.device) {
         Err(_) => Verdict::UnknownRoster,
         Ok(Some(role)) if role.can_write() => Verdict::Accept,
-        Ok(Some(role)) => Verdict::Fault(format!("sent an entry by a device whose role is {role}, which may not write")),
+        Ok(Some(role)) => {
+            Verdict::Fault(format!("sent an entry by a device whose role is {role}, which may not write"))
+        }
         Ok(None) => Verdict::Fault("sent an entry by a device that is not a member of the space".into()),
     }
 }

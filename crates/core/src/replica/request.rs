@@ -1,9 +1,9 @@
 //! What the app asks. Everything local is answered without a peer (I7).
 
+use super::Replica;
 use super::durable::Effect;
 use super::identity::check_name;
 use super::space::{QueuedEdit, Space};
-use super::Replica;
 use crate::catalogue::CollectionDefinition;
 use crate::id::{CollectionTag, SpaceId};
 use crate::input::{DocEdit, Request, RequestId};
@@ -70,7 +70,8 @@ impl Replica {
         space: SpaceId,
         definition: CollectionDefinition,
     ) -> Result<(), RequestError> {
-        check_name(&definition.name).map_err(|error| RequestError::Invalid(format!("the collection's name: {error}")))?;
+        check_name(&definition.name)
+            .map_err(|error| RequestError::Invalid(format!("the collection's name: {error}")))?;
         self.require(space, Role::Admin, "define a collection", Role::can_administer)?;
         let (keys, wall_ms) = (self.keys(), self.now.wall_ms);
         let known = self.space(space)?;

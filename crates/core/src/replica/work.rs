@@ -15,7 +15,8 @@ use crate::entry::{Group, Header};
 use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocOp;
 use crate::job::{
-    Applied, ApplyEntry, ApplyJob, Content, DocSource, Job, OpenTask, Opened, WorkedDocument, WriteError, WriteJob, Written,
+    Applied, ApplyEntry, ApplyJob, Content, DocSource, Job, OpenTask, Opened, WorkedDocument, WriteError, WriteJob,
+    Written,
 };
 use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
 use crate::output::{Edited, Event};
@@ -104,12 +105,7 @@ impl Replica {
     }
 
     /// All documents are at hand: the job can run.
-    pub(super) fn start_job(
-        &mut self,
-        space: SpaceId,
-        collection: CollectionTag,
-        documents: Vec<(DocKey, DocSource)>,
-    ) {
+    pub(super) fn start_job(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
         let (keys, device, incarnation) = (self.keys(), self.device(), self.identity.incarnation);
         let time = self.clock.tick(self.now.wall_ms);
         let Some(known) = self.spaces.get_mut(&space) else { return };
@@ -178,7 +174,9 @@ impl Replica {
         for (queued, result) in edits.into_iter().zip(results) {
             let document = queued.edit.document;
             match result {
-                Ok(true) => effects.push(Effect::Edited(queued.request, queued.index, Edited { document, entry: place })),
+                Ok(true) => {
+                    effects.push(Effect::Edited(queued.request, queued.index, Edited { document, entry: place }))
+                }
                 Ok(false) => unchanged.push((queued, Ok(Edited { document, entry: None }))),
                 Err(error) => unchanged.push((queued, Err(error))),
             }
@@ -237,7 +235,8 @@ impl Replica {
             ops.push(StoreOp::PutRejected { space, journal: *journal, position: *position, reason });
         }
         for journal in &journals {
-            let done = known.journals.get(journal).is_none_or(|j| j.state.closed || j.state.applied >= j.state.held.seq);
+            let done =
+                known.journals.get(journal).is_none_or(|j| j.state.closed || j.state.applied >= j.state.held.seq);
             if done && let Some(work) = known.collections.get_mut(&collection) {
                 work.unapplied.remove(journal);
             }
@@ -282,7 +281,12 @@ impl Replica {
         for Unstored { entry, arrival, source } in work.unstored.drain(..) {
             let journal = entry.header.journal;
             journals.insert(journal);
-            ops.push(StoreOp::PutEntry { space, journal, position: entry.position(), bytes: entry.as_bytes().to_vec() });
+            ops.push(StoreOp::PutEntry {
+                space,
+                journal,
+                position: entry.position(),
+                bytes: entry.as_bytes().to_vec(),
+            });
             effects.push(Effect::EntryDurable { space, entry, arrival, source: Some(source) });
         }
         journals
@@ -317,7 +321,11 @@ impl Replica {
         let absent = work.unapplied.iter().find_map(|id| {
             let journal = known.journals.get(id)?;
             let next = journal.state.applied + 1;
-            (!journal.opened.contains_key(&next) && next <= journal.durable.seq).then_some((*id, next, journal.durable.seq))
+            (!journal.opened.contains_key(&next) && next <= journal.durable.seq).then_some((
+                *id,
+                next,
+                journal.durable.seq,
+            ))
         });
         let waiting = match absent {
             Some(_) => None,
@@ -343,7 +351,11 @@ impl Replica {
             tasks.push(OpenTask { entry: Arc::new(entry), verify: false, key });
         }
         if tasks.is_empty() {
-            self.stick(space, collection, "entries that the store should hold are not there; run `farshore check`".into());
+            self.stick(
+                space,
+                collection,
+                "entries that the store should hold are not there; run `farshore check`".into(),
+            );
             return;
         }
         self.job(Job::Open(tasks), JobPurpose::Reopen { space, collection });
@@ -422,7 +434,9 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
                 let size = match &opened.content {
                     Content::NoKey => break,
                     Content::Broken(_) => 0,
-                    Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => break,
+                    Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
+                        break;
+                    }
                     Content::Items(_, bytes) => *bytes,
                 };
                 let ready = opened.deps.iter().all(|dep| {
