@@ -46,7 +46,8 @@ pub const IMPORT_ROWS_AHEAD: usize = 2048;
 
 // --- words of the command line ---
 
-/// Longest name of a space or a collection, in bytes. LEAD: the core has a limit of its own; this one answers sooner.
+/// Longest name of a space or a collection, in bytes. The core has the same limit; this one answers
+/// sooner.
 pub const NAME_LIMIT_BYTES: usize = 256;
 
 /// Longest document given on standard input, in bytes: as long as an imported row.
@@ -93,6 +94,11 @@ pub const BATCHES_UNACKNOWLEDGED_MAX: usize = 4;
 
 /// Longest path of a Unix domain socket, in bytes without the closing zero: 104 on macOS and the BSDs, 108 on Linux.
 pub const SOCKET_PATH_LIMIT_BYTES: usize = 103;
+
+// --- the device ---
+
+/// How long `up` waits to listen somewhere before it tells how things stand. Binding takes milliseconds.
+pub const LISTENING_WAIT: Duration = Duration::from_secs(2);
 
 // --- the terminal ---
 

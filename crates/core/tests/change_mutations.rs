@@ -31,6 +31,8 @@ struct Ids {
     objects: Vec<(Id, bool)>,
     /// Operation that made a value, with its object and key or element.
     values: Vec<(Id, Option<Id>, Key)>,
+    /// Those of the values that are counters.
+    counters: Vec<(Id, Option<Id>, Key)>,
     /// Inserted element and its object.
     elements: Vec<(Id, Option<Id>)>,
     actors: Vec<raw::Actor>,
@@ -60,6 +62,9 @@ impl Ids {
         }
         if matches!(op.action, 0 | 1 | 2 | 4) {
             let key = if op.insert { Key::Elem(id.clone()) } else { op.key.clone() };
+            if op.action == 1 && op.kind == 8 {
+                self.counters.push((id.clone(), op.obj.clone(), key.clone()));
+            }
             self.values.push((id, op.obj.clone(), key));
         }
     }
@@ -133,7 +138,18 @@ fn mutate_op(random: &mut Random, op: &mut Op, ids: &Ids) {
 fn some_op(random: &mut Random, ids: &Ids) -> Vec<Op> {
     let mut op = Op::put(["a", "b", "title", "items", ""][random.below(5)], "new");
     let lists: Vec<&Id> = ids.objects.iter().filter(|(_, list)| *list).map(|(id, _)| id).collect();
-    match random.below(8) {
+    match random.below(10) {
+        8 if !ids.counters.is_empty() => {
+            let (id, obj, key) = random.pick(&ids.counters).clone();
+            let mut preds = vec![id];
+            // Beside the counter, some of the values in conflict with it.
+            let others = ids.values.iter().filter(|v| v.1 == obj && v.2 == key && random.below(3) == 0);
+            preds.extend(others.map(|v| v.0.clone()));
+            preds.sort();
+            preds.dedup();
+            return vec![Op { obj, key, preds, action: 5, kind: 4, raw: vec![random.below(128) as u8], ..op }];
+        }
+        9 => (op.kind, op.raw) = (8, vec![random.below(128) as u8]),
         0 => op = Op::make("items", [0, 2, 4][random.below(3)]),
         1 if !ids.values.is_empty() => {
             let (id, obj, key) = random.pick(&ids.values).clone();
@@ -247,6 +263,7 @@ fn mutant(random: &mut Random, base: &Base) -> (Vec<u8>, bool) {
             let mut all = Ids { ..Ids::of(&[], ids.heads.clone(), ids.max_op) };
             all.objects.clone_from(&ids.objects);
             all.values.clone_from(&ids.values);
+            all.counters.clone_from(&ids.counters);
             all.elements.clone_from(&ids.elements);
             all.actors.clone_from(&ids.actors);
             for _ in 0..=random.below(8) {

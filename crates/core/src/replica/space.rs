@@ -9,7 +9,7 @@ use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
 use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, Position, SpaceId, StoreId};
 use crate::input::{Class, DocEdit, LinkId, RequestId};
-use crate::job::Content;
+use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
 use crate::limits::{PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::roster::{Keyring, Roster};
@@ -75,6 +75,8 @@ pub(super) struct Journal {
     pub(super) durable_arrival: u64,
     /// Entries after `state.applied` whose content is in memory.
     pub(super) opened: BTreeMap<u64, OpenedEntry>,
+    /// What its next entry builds on without saying so: it is not tried again before that comes.
+    pub(super) lacks: Option<Lacking>,
 }
 
 /// An entry that waits to be applied.
@@ -88,7 +90,7 @@ pub(super) struct OpenedEntry {
 impl Journal {
     pub(super) fn new(state: JournalState) -> Journal {
         let durable = state.held;
-        Journal { state, receiving: durable, durable, durable_arrival: state.arrival, opened: BTreeMap::new() }
+        Journal { state, receiving: durable, durable, durable_arrival: state.arrival, opened: BTreeMap::new(), lacks: None }
     }
 
     /// How far others are told that it is held, and sent it: to its durable end. Of a journal whose author broke the rules,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::durable::Effect;
 use super::space::{Busy, Journal, QueuedEdit, Space, Unstored};
 use super::{JobPurpose, LoadPurpose, Replica};
-use crate::batch::{Load, StoreOp};
+use crate::batch::{ContentOp, Load, StoreOp};
 use crate::entry::{Group, Header};
 use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocOp;
@@ -21,6 +21,14 @@ use crate::job::{
 use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
 use crate::output::{Edited, Event};
 use crate::payload::ItemBody;
+
+/// What became of worked documents.
+struct PutBack {
+    ops: Vec<StoreOp>,
+    changed: Vec<DocumentId>,
+    /// Those that began a new generation.
+    restarted: BTreeSet<DocumentId>,
+}
 
 impl Replica {
     /// Starts whatever can be started for a collection.
@@ -168,7 +176,8 @@ impl Replica {
             return;
         }
         let place = entry.as_ref().map(|entry| (entry.header.journal, entry.position()));
-        let (mut ops, changed) = self.put_back(documents);
+        let PutBack { mut ops, changed, restarted } = self.put_back(documents);
+        self.retry_lacking(space, collection, &BTreeSet::new(), &restarted);
         let mut effects = Vec::new();
         let mut unchanged = Vec::new();
         for (queued, result) in edits.into_iter().zip(results) {
@@ -207,8 +216,9 @@ impl Replica {
     }
 
     pub(super) fn on_applied(&mut self, space: SpaceId, collection: CollectionTag, applied: Applied) {
-        let Applied { count, rejected, failed, documents } = applied;
-        let (mut ops, changed) = self.put_back(documents);
+        let Applied { count, rejected, lacks, brought, failed, documents } = applied;
+        let PutBack { mut ops, changed, restarted } = self.put_back(documents);
+        self.retry_lacking(space, collection, &brought, &restarted);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(work) = known.collections.get_mut(&collection) else { return };
         let Busy::Applying(picked) = mem::take(&mut work.busy) else { return };
@@ -234,6 +244,11 @@ impl Replica {
             effects.push(Effect::Notify(event));
             ops.push(StoreOp::PutRejected { space, journal: *journal, position: *position, reason });
         }
+        if let (Some(_), Some((journal, _))) = (lacks, picked.get(count))
+            && let Some(known) = known.journals.get_mut(journal)
+        {
+            known.lacks = lacks;
+        }
         for journal in &journals {
             let done =
                 known.journals.get(journal).is_none_or(|j| j.state.closed || j.state.applied >= j.state.held.seq);
@@ -249,10 +264,29 @@ impl Replica {
         self.pump(space, collection);
     }
 
+    /// Lets entries be tried again that lacked one of these changes, or whose document began a new life.
+    fn retry_lacking(
+        &mut self,
+        space: SpaceId,
+        collection: CollectionTag,
+        brought: &BTreeSet<[u8; 32]>,
+        restarted: &BTreeSet<DocumentId>,
+    ) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(work) = known.collections.get(&collection) else { return };
+        for id in &work.unapplied {
+            let Some(journal) = known.journals.get_mut(id) else { continue };
+            if journal.lacks.is_some_and(|l| brought.contains(&l.change) || restarted.contains(&l.document)) {
+                journal.lacks = None;
+            }
+        }
+    }
+
     /// Puts worked documents into the cache; returns what the store must do and which views changed.
-    fn put_back(&mut self, documents: Vec<WorkedDocument>) -> (Vec<StoreOp>, Vec<DocumentId>) {
+    fn put_back(&mut self, documents: Vec<WorkedDocument>) -> PutBack {
         let mut ops = Vec::new();
         let mut changed = Vec::new();
+        let mut restarted = BTreeSet::new();
         for WorkedDocument { key, document, change } in documents {
             if let Some(document) = document {
                 self.cache.put(key, document);
@@ -260,10 +294,13 @@ impl Replica {
             if let Some(change) = change {
                 changed.push(key.document);
                 let (record, content, view) = (change.record, change.content, change.view);
+                if matches!(content, ContentOp::Restart(_)) {
+                    restarted.insert(key.document);
+                }
                 ops.push(StoreOp::PutDocument { key, record, content, view });
             }
         }
-        (ops, changed)
+        PutBack { ops, changed, restarted }
     }
 
     /// Moves entries that were held back for one commit into the batch being made.
@@ -427,7 +464,9 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
     loop {
         let before = picked.len();
         for id in &work.unapplied {
-            let Some(journal) = space.journals.get(id).filter(|journal| !journal.state.closed) else { continue };
+            let Some(journal) = space.journals.get(id).filter(|journal| !journal.state.closed && journal.lacks.is_none()) else {
+                continue;
+            };
             loop {
                 let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
                 let Some(opened) = journal.opened.get(&next) else { break };

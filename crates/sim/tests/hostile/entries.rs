@@ -10,8 +10,8 @@ use farshore_core::value::Value;
 use farshore_core::wire::{Frame, Range};
 
 use crate::content::{document, sound};
-use crate::peer::{Line, RawPeer};
-use crate::rig::{ADA, BEN, Rig, fields};
+use crate::peer::{Line, RawPeer, device_keys};
+use crate::rig::{ADA, BEN, MALLORY, Rig};
 
 fn held(rig: &Rig, device: usize, peer: &RawPeer) -> u64 {
     let journals = rig.world.devices[device].store.journals(rig.key.space);
@@ -135,14 +135,8 @@ fn a_relay_that_writes_is_refused() {
     let mut rig = Rig::with_role(26, Role::Relay);
     let rita = rig.rita();
     // A relay has no key; it got one from a reader.
-    let mut relay = RawPeer { access: rita.access, ..RawPeer::stranger(26) };
-    let boot = rig.world.devices[crate::rig::MALLORY].store.boot();
-    let (_, identity) = boot.meta.iter().find(|(name, _)| name == "identity").unwrap();
-    let mut r = farshore_core::bytes::Reader::new(identity);
-    r.u8("version").unwrap();
-    r.text(256, "name").unwrap();
-    r.bytes(128, "user").unwrap();
-    relay.keys = farshore_core::keys::DeviceKeys::from_secret_bytes(r.bytes(128, "keys").unwrap()).unwrap();
+    let mut relay = RawPeer::stranger(26);
+    (relay.keys, relay.access) = (device_keys(&rig.world.devices[MALLORY]), rig.rita().access);
     let entry = relay.entry(&[sound(&relay, document(9), "hello")]);
     let line = relay.meet(&mut rig.world, ADA);
     line.send_entry(&mut rig.world, &entry);

@@ -43,6 +43,23 @@ pub(crate) struct Access {
     pub(crate) secret: EpochKey,
 }
 
+/// A device's user key, own keys and name, as they lie on its disk.
+fn secrets(device: &Device) -> (UserKey, DeviceKeys, String) {
+    let boot = device.store.boot();
+    let (_, identity) = boot.meta.iter().find(|(name, _)| name == "identity").unwrap();
+    let mut r = Reader::new(identity);
+    assert_eq!(r.u8("version").unwrap(), 1);
+    let name = r.text(256, "name").unwrap().to_owned();
+    let user = UserKey::from_secret_bytes(r.bytes(128, "user key").unwrap()).unwrap();
+    let keys = DeviceKeys::from_secret_bytes(r.bytes(128, "device keys").unwrap()).unwrap();
+    (user, keys, name)
+}
+
+/// The keys of a device, stolen from its disk.
+pub(crate) fn device_keys(device: &Device) -> DeviceKeys {
+    secrets(device).1
+}
+
 /// One connection of a raw peer to a device.
 pub(crate) struct Line {
     pub(crate) link: LinkId,
@@ -65,13 +82,7 @@ impl RawPeer {
 
     /// Takes over a device: reads its keys and its space from its disk, as malware would.
     pub(crate) fn steal(device: &Device, key: CollectionKey) -> RawPeer {
-        let boot = device.store.boot();
-        let (_, identity) = boot.meta.iter().find(|(name, _)| name == "identity").unwrap();
-        let mut r = Reader::new(identity);
-        assert_eq!(r.u8("version").unwrap(), 1);
-        let name = r.text(256, "name").unwrap().to_owned();
-        let user = UserKey::from_secret_bytes(r.bytes(128, "user key").unwrap()).unwrap();
-        let keys = DeviceKeys::from_secret_bytes(r.bytes(128, "device keys").unwrap()).unwrap();
+        let (boot, (user, keys, name)) = (device.store.boot(), secrets(device));
         let space = boot.spaces.iter().find(|space| space.space == key.space).unwrap();
         let roster = Roster::restore(space.roster.iter().map(Vec::as_slice)).unwrap();
         let ring = roster.unlock(&keys);
