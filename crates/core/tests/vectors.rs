@@ -14,7 +14,8 @@ use farshore_core::document::{Document, Edit, GenesisScope, derived_actor};
 use farshore_core::entropy::Entropy;
 use farshore_core::entry::{Dep, Entry, Group, Header};
 use farshore_core::id::{
-    CollectionTag, DeviceId, DocumentId, EntryHash, Incarnation, JournalId, OpHash, Position, SpaceId, StoreId, hex, unhex,
+    CollectionTag, DeviceId, DocumentId, EntryHash, Incarnation, JournalId, OpHash, Position, SpaceId, StoreId, hex,
+    unhex,
 };
 use farshore_core::input::Class;
 use farshore_core::keys::{self, DeviceCertificate, DeviceKeys, UserKey};
@@ -235,6 +236,16 @@ fn frames() -> Vec<(&'static str, Class, Frame)> {
     link_frames().into_iter().chain(space_frames()).collect()
 }
 
+/// A frame's name in the pinned file.
+fn name(of: &str, class: Class) -> String {
+    let class = match class {
+        Class::Ctl => "ctl",
+        Class::Live => "live",
+        Class::Bulk => "bulk",
+    };
+    format!("{of} {class}")
+}
+
 /// Frames that end in bytes without a length: only what they carry tells whether it is whole.
 fn ends_open(frame: &Frame) -> bool {
     matches!(frame, Frame::Entry { .. } | Frame::Part { .. })
@@ -271,7 +282,6 @@ fn entries_payloads_and_actors_have_the_bytes_that_were_pinned() {
 
 #[test]
 fn frames_have_the_bytes_that_were_pinned() {
-    let name = |name: &str, class: Class| format!("{name} {}", format!("{class:?}").to_lowercase());
     let made: Vec<(String, String)> =
         frames().iter().map(|(of, class, frame)| (name(of, *class), hex(&frame.encode()))).collect();
     compare(FRAMES, &made);
@@ -360,14 +370,13 @@ fn an_entry_changed_in_any_bit_is_refused() {
 
 #[test]
 fn pinned_frames_read_back_on_their_own_stream_only() {
-    for (name, class, frame) in frames() {
-        let line = format!("{name} {}", format!("{class:?}").to_lowercase());
-        let whole = bytes(pinned(FRAMES, &line));
-        assert_eq!(Frame::decode(class, &whole).unwrap(), frame, "{name}");
+    for (of, class, frame) in frames() {
+        let whole = bytes(pinned(FRAMES, &name(of, class)));
+        assert_eq!(Frame::decode(class, &whole).unwrap(), frame, "{of}");
         for other in [Class::Ctl, Class::Live, Class::Bulk].into_iter().filter(|other| *other != class) {
             // Entries and their parts go on either stream of entries.
             let allowed = ends_open(&frame) && other != Class::Ctl;
-            assert_eq!(Frame::decode(other, &whole).is_ok(), allowed, "{name} on {other:?}");
+            assert_eq!(Frame::decode(other, &whole).is_ok(), allowed, "{of} on {other:?}");
         }
     }
 }
@@ -380,7 +389,9 @@ fn a_frame_cut_anywhere_or_followed_by_anything_is_refused() {
             Err(_) => false,
             Ok(Frame::Entry { bytes, .. }) => Entry::decode(bytes).is_ok(),
             // Parts are put together up to their total: a cut one leaves a gap before the next, or the entry unfinished.
-            Ok(Frame::Part { bytes, .. }) => matches!(&frame, Frame::Part { bytes: full, .. } if bytes.len() == full.len()),
+            Ok(Frame::Part { bytes, .. }) => {
+                matches!(&frame, Frame::Part { bytes: full, .. } if bytes.len() == full.len())
+            }
             Ok(_) => true,
         };
         assert!(whole_in(&whole), "{name}");

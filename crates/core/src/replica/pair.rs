@@ -99,7 +99,7 @@ impl Replica {
                 "the invitation would expire before it is given: choose a later time".into(),
             ));
         }
-        let open = self.invitations.values().filter(|i| i.used_by.is_none() && i.expires_unix_s > now_s).count();
+        let open = self.invitations.values().filter(|i| i.used_by.is_none() && i.expires_unix_s >= now_s).count();
         if open >= INVITATIONS {
             let message = format!("{INVITATIONS} invitations are open already; wait until one is used or expires");
             return Err(RequestError::Invalid(message));
@@ -127,7 +127,7 @@ impl Replica {
             return Err(refuse("this very device gave it out; use it on another".into()));
         }
         let now_s = self.now.wall_ms / 1000;
-        if ticket.expires_unix_s <= now_s {
+        if ticket.is_expired(now_s) {
             let why = format!(
                 "it expired {} s ago by this device's clock; ask for a new one, or set the clock right if it is wrong",
                 now_s - ticket.expires_unix_s
@@ -253,7 +253,7 @@ impl Replica {
             return Ok(());
         }
         let now_s = self.now.wall_ms / 1000;
-        if invitation.expires_unix_s <= now_s {
+        if invitation.expires_unix_s < now_s {
             let ago = now_s - invitation.expires_unix_s;
             return Err(format!("it expired {ago} s ago by the inviter's clock; ask for a new one"));
         }
