@@ -89,6 +89,8 @@ fn read(
 }
 
 fn newest(entries: &mut Vec<LogEntry>, limit: usize) {
-    entries.sort_by(|one, other| (other.claimed_ms, other.journal, other.position).cmp(&(one.claimed_ms, one.journal, one.position)));
+    entries.sort_by(|one, other| {
+        (other.claimed_ms, other.journal, other.position).cmp(&(one.claimed_ms, one.journal, one.position))
+    });
     entries.truncate(limit);
 }
