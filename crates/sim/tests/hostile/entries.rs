@@ -133,7 +133,6 @@ fn an_entry_of_a_reader_is_refused_whoever_brings_it() {
 #[test]
 fn a_relay_that_writes_is_refused() {
     let mut rig = Rig::with_role(26, Role::Relay);
-    let rita = rig.rita();
     // A relay has no key; it got one from a reader.
     let mut relay = RawPeer::stranger(26);
     (relay.keys, relay.access) = (device_keys(&rig.world.devices[MALLORY]), rig.rita().access);

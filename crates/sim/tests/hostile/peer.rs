@@ -5,9 +5,7 @@ use farshore_core::bytes::Reader;
 use farshore_core::document::derived_actor;
 use farshore_core::entropy::Entropy;
 use farshore_core::entry::{Entry, Group, Header};
-use farshore_core::id::{
-    CollectionTag, DeviceId, DocumentId, EpochId, Incarnation, JournalId, OpHash, Position, SpaceId, StoreId,
-};
+use farshore_core::id::{DeviceId, DocumentId, EpochId, Incarnation, JournalId, Position, StoreId};
 use farshore_core::input::{Class, Input, LinkId};
 use farshore_core::keys::{DeviceCertificate, DeviceKeys, UserKey};
 use farshore_core::payload::{self, Item};
@@ -231,18 +229,6 @@ impl RawPeer {
         };
         let mac = ticket::join_mac(&ticket.secret, &transcript);
         Frame::Join { ticket: ticket.id(), certificate: self.certificate.clone(), mac }
-    }
-
-    pub(crate) fn heads(&self) -> Vec<OpHash> {
-        self.access().roster.heads()
-    }
-
-    pub(crate) fn space(&self) -> SpaceId {
-        self.access().key.space
-    }
-
-    pub(crate) fn collection(&self) -> CollectionTag {
-        self.access().key.collection
     }
 }
 

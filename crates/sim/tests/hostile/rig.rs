@@ -10,7 +10,7 @@ use farshore_core::output::{CollectionStatus, Event, Reply, Status};
 use farshore_core::role::Role;
 use farshore_core::ticket::Ticket;
 use farshore_core::value::Value;
-use farshore_sim::{Device, World};
+use farshore_sim::World;
 
 use crate::peer::{Line, RawPeer};
 
@@ -182,10 +182,6 @@ impl Rig {
 
     pub(crate) fn members(&mut self, device: usize, space: SpaceId) -> usize {
         self.status(device).spaces.iter().find(|known| known.space == space).map_or(0, |known| known.members.len())
-    }
-
-    pub(crate) fn ada(&mut self) -> &mut Device {
-        &mut self.world.devices[ADA]
     }
 }
 
