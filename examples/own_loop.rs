@@ -83,7 +83,9 @@ fn link_up(peer: &Device, dialled: bool) -> Input {
 /// Two devices share a space and a document; returns what the second one reads.
 pub fn run() -> Result<Value, Box<dyn Error>> {
     let (mut ada, mut ben) = (Device::new(1, "Ada")?, Device::new(2, "Ben")?);
-    let Reply::Space(space) = ada.ask(Request::CreateSpace { name: "Household".into() })? else { return Err("space".into()) };
+    let Reply::Space(space) = ada.ask(Request::CreateSpace { name: "Household".into() })? else {
+        return Err("space".into());
+    };
     let definition = CollectionDefinition::new("todos");
     let Reply::Collection(collection) = ada.ask(Request::DefineCollection { space, definition })? else {
         return Err("collection".into());

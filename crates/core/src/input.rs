@@ -133,6 +133,16 @@ pub enum Request {
         /// One for each document.
         edits: Vec<DocEdit>,
     },
+    /// Asks for the ids of documents with these keys: they are derived with a secret of the space, so that an id tells
+    /// nothing of its key to those outside.
+    DocumentIds {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// The keys.
+        keys: Vec<String>,
+    },
     /// Opens an invitation.
     Invite {
         /// To this space.
@@ -188,6 +198,14 @@ pub enum DocOp {
     Upsert(Value),
     /// Edits it; refused if it is not there.
     Edit(Vec<Edit>),
+    /// Edits it if its heads are still these, sorted: positions in texts and lists then mean what the app saw. Refused with
+    /// [`WriteError::Changed`](crate::job::WriteError::Changed) otherwise; the app reads again and decides anew.
+    EditAt {
+        /// Automerge heads of what the app saw.
+        heads: Vec<[u8; 32]>,
+        /// The edits.
+        edits: Vec<Edit>,
+    },
     /// Deletes it; refused if it is not there.
     Delete,
 }

@@ -78,6 +78,8 @@ pub enum Reply {
     Collection(CollectionTag),
     /// The edits that were accepted are durable; one result for each document, in the order asked.
     Edited(Vec<Result<Edited, WriteError>>),
+    /// In the order of the keys asked for.
+    DocumentIds(Vec<DocumentId>),
     /// The invitation is open, durably; the text to hand over.
     Ticket(String),
     /// The state of everything.
@@ -103,7 +105,9 @@ pub enum RequestError {
     #[error("no space {0} on this device; `farshore space list` shows those it has")]
     UnknownSpace(SpaceId),
     /// No such collection in the space.
-    #[error("the space has no collection {0} that this device knows; an admin must create it, or this device has yet to sync")]
+    #[error(
+        "the space has no collection {0} that this device knows; an admin must create it, or this device has yet to sync"
+    )]
     UnknownCollection(String),
     /// This device's role does not allow it.
     #[error("this device is {have} in the space, which does not allow to {what}; ask an admin for the role {need}")]

@@ -18,6 +18,7 @@ const CODEC_DEFLATE: u8 = 1;
 /// Below this many bytes deflate rarely gains anything.
 const DEFLATE_FROM_BYTES: usize = 64;
 
+// 3 (blob reference), 4 (re-founding) and 5 (restore) are reserved.
 const KIND_CHANGES: u8 = 1;
 const KIND_TOMBSTONE: u8 = 2;
 
@@ -65,6 +66,7 @@ pub enum PackedChange {
     },
 }
 
+// 2 (carried by a gateway) is reserved.
 const ACTOR_DERIVED: u8 = 0;
 const ACTOR_GENESIS: u8 = 1;
 
@@ -206,7 +208,13 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
             limited.read_to_end(&mut plain).map_err(|_| DecodeError::Invalid { field: "payload" })?;
             plain
         }
-        _ => return Err(DecodeError::Version { field: "payload codec", found: codec.into(), known: CODEC_DEFLATE.into() }),
+        _ => {
+            return Err(DecodeError::Version {
+                field: "payload codec",
+                found: codec.into(),
+                known: CODEC_DEFLATE.into(),
+            });
+        }
     };
     if plain.len() != declared {
         return Err(DecodeError::Invalid { field: "payload length" });
@@ -235,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_payload_reads_back_what_was_written() {
-        let items = vec![item(0), item(5_000), Item { body: ItemBody::Tombstone { heads: vec![[1; 32], [2; 32]] }, ..item(0) }];
+        let items =
+            vec![item(0), item(5_000), Item { body: ItemBody::Tombstone { heads: vec![[1; 32], [2; 32]] }, ..item(0) }];
         assert_eq!(decode(&encode(&items).unwrap()).unwrap(), items);
     }
 

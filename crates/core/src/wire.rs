@@ -295,7 +295,12 @@ impl Frame {
                 w.u8(CREDIT).u8(class_number(*class)).u32(*bytes);
             }
             Frame::State(state) => {
-                w.u8(STATE).raw(&state.handle.0).bool(state.fresh).raw(&state.roster).raw(&state.frontier).u64(state.arrival);
+                w.u8(STATE)
+                    .raw(&state.handle.0)
+                    .bool(state.fresh)
+                    .raw(&state.roster)
+                    .raw(&state.frontier)
+                    .u64(state.arrival);
                 w.raw(&state.seen_store.0).u64(state.seen);
             }
             Frame::RosterHave { handle, more, positions } => {
@@ -362,7 +367,11 @@ impl Frame {
     pub fn decode(class: Class, bytes: &[u8]) -> Result<Frame, DecodeError> {
         let limit = cap(class);
         if bytes.len() > limit {
-            return Err(DecodeError::OverLimit { field: "frame length", value: bytes.len() as u64, limit: limit as u64 });
+            return Err(DecodeError::OverLimit {
+                field: "frame length",
+                value: bytes.len() as u64,
+                limit: limit as u64,
+            });
         }
         let mut r = Reader::new(bytes);
         let kind = r.u8("frame type")?;
@@ -404,22 +413,19 @@ impl Frame {
                 handle: handle(&mut r)?,
                 positions: list(&mut r, FRAME_RECEIPTS, 72, "receipts", |r| Ok((journal(r)?, r.u64("seq")?)))?,
             },
-            PEERS => {
-                Frame::Peers { handle: handle(&mut r)?, peers: list(&mut r, FRAME_PEERS, 38, "peers", PeerHint::decode)? }
-            }
+            PEERS => Frame::Peers {
+                handle: handle(&mut r)?,
+                peers: list(&mut r, FRAME_PEERS, 38, "peers", PeerHint::decode)?,
+            },
             JOIN => Frame::Join {
                 ticket: r.array("ticket")?,
                 certificate: r.bytes(CERTIFICATE_BYTES, "certificate")?.to_vec(),
                 mac: r.array("mac")?,
             },
-            WELCOME => Frame::Welcome {
-                ticket: r.array("ticket")?,
-                space: SpaceId(r.array("space")?),
-                mac: r.array("mac")?,
-            },
-            REFUSE => {
-                Frame::Refuse { ticket: r.array("ticket")?, reason: r.text(REASON_BYTES, "reason")?.to_owned() }
+            WELCOME => {
+                Frame::Welcome { ticket: r.array("ticket")?, space: SpaceId(r.array("space")?), mac: r.array("mac")? }
             }
+            REFUSE => Frame::Refuse { ticket: r.array("ticket")?, reason: r.text(REASON_BYTES, "reason")?.to_owned() },
             GRANT => Frame::Grant {
                 ticket: r.array("ticket")?,
                 last: r.bool("last")?,

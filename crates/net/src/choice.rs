@@ -310,13 +310,7 @@ mod tests {
     impl World {
         fn new(seed: u64) -> Self {
             let end = |smaller| End { choice: Choice::new(smaller), link: None, reports: VecDeque::new(), ups: 0 };
-            World {
-                ends: [end(true), end(false)],
-                queues: Default::default(),
-                dialer: vec![],
-                open: vec![],
-                seed,
-            }
+            World { ends: [end(true), end(false)], queues: Default::default(), dialer: vec![], open: vec![], seed }
         }
 
         fn random(&mut self, below: usize) -> usize {
@@ -377,9 +371,11 @@ mod tests {
         fn step(&mut self) -> bool {
             let busy: Vec<(usize, bool)> = (0..2)
                 .flat_map(|end| [(end, true), (end, false)])
-                .filter(|&(end, message)| {
-                    if message { !self.queues[end].is_empty() } else { !self.ends[end].reports.is_empty() }
-                })
+                .filter(
+                    |&(end, message)| {
+                        if message { !self.queues[end].is_empty() } else { !self.ends[end].reports.is_empty() }
+                    },
+                )
                 .collect();
             if busy.is_empty() {
                 return false;

@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 /// What was heard.
+#[cfg_attr(not(feature = "mdns"), allow(dead_code, reason = "without mDNS nothing is"))]
 #[derive(Debug)]
 pub(crate) enum Found {
     /// New addresses of peers.
@@ -61,9 +62,7 @@ impl Discovery {
     pub(crate) fn start(local: PeerId, found: mpsc::Sender<Found>) -> std::io::Result<Self> {
         // Unbounded, but fed only by changes of our own addresses and restarts.
         let (orders, inbox) = mpsc::unbounded_channel();
-        std::thread::Builder::new()
-            .name("farshore-mdns".to_owned())
-            .spawn(move || mdns::run(local, inbox, found))?;
+        std::thread::Builder::new().name("farshore-mdns".to_owned()).spawn(move || mdns::run(local, inbox, found))?;
         Ok(Discovery { orders: Some(orders) })
     }
 
@@ -92,6 +91,7 @@ impl Discovery {
 
 #[cfg(feature = "mdns")]
 mod mdns {
+    use std::collections::BTreeSet;
     use std::future::poll_fn;
     use std::io;
     use std::net::Ipv4Addr;
@@ -104,20 +104,39 @@ mod mdns {
     use libp2p::swarm::{FromSwarm, NetworkBehaviour, ToSwarm};
     use libp2p::{Multiaddr, PeerId};
     use tokio::sync::mpsc;
+    use tokio::time::sleep;
     use tracing::{info, warn};
 
     use super::{Found, Health, Order};
-    use crate::limits::{MDNS_FLOOD_PAUSE, MDNS_QUERY_INTERVAL, MDNS_TABLE_LIMIT, MDNS_TTL};
+    use crate::limits::{
+        MDNS_EAGER, MDNS_EAGER_INTERVAL, MDNS_FLOOD_PAUSE, MDNS_PATIENCE, MDNS_QUERY_INTERVAL, MDNS_TABLE_LIMIT,
+        MDNS_TTL,
+    };
 
     /// Why one life of the behaviours ended.
     enum End {
+        /// Everything may be different: ask eagerly again.
         Restart,
+        /// The eager time is over.
+        Settled,
         Flooded,
         Stop,
     }
 
-    pub(super) fn run(local: PeerId, mut orders: mpsc::UnboundedReceiver<Order>, found: mpsc::Sender<Found>) {
-        let mut addresses: Vec<(ListenerId, Multiaddr)> = Vec::new();
+    /// What outlives the behaviours.
+    struct Mdns {
+        local: PeerId,
+        orders: mpsc::UnboundedReceiver<Order>,
+        found: mpsc::Sender<Found>,
+        /// Our own addresses.
+        addresses: Vec<(ListenerId, Multiaddr)>,
+        /// Others' addresses that were reported, and have not expired. At most two lives' tables.
+        known: BTreeSet<(PeerId, Multiaddr)>,
+    }
+
+    pub(super) fn run(local: PeerId, orders: mpsc::UnboundedReceiver<Order>, found: mpsc::Sender<Found>) {
+        let mut mdns = Mdns { local, orders, found, addresses: Vec::new(), known: BTreeSet::new() };
+        let mut eager = true;
         loop {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -126,10 +145,11 @@ mod mdns {
                     return;
                 }
             };
-            let end = runtime.block_on(live(local, &mut orders, &mut addresses, &found));
+            let end = runtime.block_on(live(&mut mdns, eager));
             drop(runtime); // ends the interface tasks and closes their sockets
+            eager = !matches!(end, End::Settled);
             match end {
-                End::Restart => {}
+                End::Restart | End::Settled => {}
                 End::Stop => return,
                 End::Flooded => {
                     warn!(pause_s = MDNS_FLOOD_PAUSE.as_secs(), "mDNS is flooded: off for a while");
@@ -139,59 +159,107 @@ mod mdns {
         }
     }
 
-    async fn live(
-        local: PeerId,
-        orders: &mut mpsc::UnboundedReceiver<Order>,
-        addresses: &mut Vec<(ListenerId, Multiaddr)>,
-        found: &mpsc::Sender<Found>,
-    ) -> End {
-        let mut behaviours = Vec::new();
-        let v4 = match multicast_works() {
-            Ok(()) => start(local, false, &mut behaviours),
-            Err(error) => Health::Off(format!("no multicast on port 5353: {error}")),
-        };
-        let v6 = start(local, true, &mut behaviours);
-        info!(?v4, ?v6, "mDNS");
-        if found.send(Found::Health { v4, v6 }).await.is_err() {
-            return End::Stop;
+    /// Waits until there is an address to answer with. libp2p's mDNS stops asking as soon as it hears any answer, also
+    /// one to somebody else; if we had no address at that moment, nobody would hear of us before the next query.
+    async fn first_address(mdns: &mut Mdns) -> Option<End> {
+        let wait = sleep(MDNS_PATIENCE);
+        tokio::pin!(wait);
+        while mdns.addresses.is_empty() {
+            tokio::select! {
+                () = &mut wait => return None,
+                order = mdns.orders.recv() => match order {
+                    None => return Some(End::Stop),
+                    Some(Order::Listening(listener, address)) => mdns.addresses.push((listener, address)),
+                    Some(Order::ListenExpired(..) | Order::Restart) => {}
+                }
+            }
         }
-        for (listener_id, addr) in addresses.iter() {
-            tell(&mut behaviours, FromSwarm::NewListenAddr(NewListenAddr { listener_id: *listener_id, addr }));
+        None
+    }
+
+    /// One life of the behaviours.
+    async fn live(mdns: &mut Mdns, eager: bool) -> End {
+        if let Some(end) = first_address(mdns).await {
+            return end;
         }
+        let Some(mut behaviours) = start(mdns, eager).await else { return End::Stop };
+        // The new behaviours know nobody. Who is not heard of again has gone.
+        let mut unconfirmed = mdns.known.clone();
+        let (settled, gone) = (sleep(MDNS_EAGER), sleep(MDNS_TTL));
+        tokio::pin!(settled, gone);
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
+                () = &mut settled, if eager => return End::Settled,
+                () = &mut gone, if !unconfirmed.is_empty() => {
+                    let gone = std::mem::take(&mut unconfirmed).into_iter().collect();
+                    if !report_expired(mdns, gone).await {
+                        return End::Stop;
+                    }
+                }
+                order = mdns.orders.recv() => match order {
                     None => return End::Stop,
                     Some(Order::Restart) => return End::Restart,
                     Some(Order::Listening(listener_id, addr)) => {
                         tell(&mut behaviours, FromSwarm::NewListenAddr(NewListenAddr { listener_id, addr: &addr }));
-                        addresses.push((listener_id, addr));
+                        mdns.addresses.push((listener_id, addr));
                     }
                     Some(Order::ListenExpired(listener_id, addr)) => {
                         let expired = ExpiredListenAddr { listener_id, addr: &addr };
                         tell(&mut behaviours, FromSwarm::ExpiredListenAddr(expired));
-                        addresses.retain(|known| *known != (listener_id, addr.clone()));
+                        mdns.addresses.retain(|known| *known != (listener_id, addr.clone()));
                     }
                 },
                 event = next(&mut behaviours) => {
-                    let event = match event {
-                        Event::Discovered(peers) => Found::Discovered(usable(peers)),
-                        Event::Expired(peers) => Found::Expired(usable(peers)),
+                    let told = match event {
+                        Event::Discovered(peers) => {
+                            let peers = usable(peers);
+                            unconfirmed.retain(|known| !peers.contains(known));
+                            mdns.known.extend(peers.iter().cloned());
+                            mdns.found.send(Found::Discovered(peers)).await.is_ok()
+                        }
+                        Event::Expired(peers) => report_expired(mdns, usable(peers)).await,
                     };
-                    if found.send(event).await.is_err() {
+                    if !told {
                         return End::Stop;
                     }
-                    if behaviours.iter().any(|mdns| mdns.discovered_nodes().len() > MDNS_TABLE_LIMIT) {
-                        return End::Flooded;
+                    // The behaviours' tables also hold what we do not take up.
+                    if behaviours.iter().any(|behaviour| behaviour.discovered_nodes().len() > MDNS_TABLE_LIMIT) {
+                        let all = mdns.known.iter().cloned().collect();
+                        return if report_expired(mdns, all).await { End::Flooded } else { End::Stop };
                     }
                 }
             }
         }
     }
 
+    /// False if nobody listens any more.
+    async fn report_expired(mdns: &mut Mdns, peers: Vec<(PeerId, Multiaddr)>) -> bool {
+        for peer in &peers {
+            mdns.known.remove(peer);
+        }
+        mdns.found.send(Found::Expired(peers)).await.is_ok()
+    }
+
+    /// Starts the behaviours that can be started, and reports which. None if nobody listens any more.
+    async fn start(mdns: &Mdns, eager: bool) -> Option<Vec<Behaviour>> {
+        let mut behaviours = Vec::new();
+        let v4 = match multicast_works() {
+            Ok(()) => start_one(mdns.local, eager, false, &mut behaviours),
+            Err(error) => Health::Off(format!("no multicast on port 5353: {error}")),
+        };
+        let v6 = start_one(mdns.local, eager, true, &mut behaviours);
+        info!(?v4, ?v6, eager, "mDNS");
+        mdns.found.send(Found::Health { v4, v6 }).await.ok()?;
+        for (listener_id, addr) in &mdns.addresses {
+            tell(&mut behaviours, FromSwarm::NewListenAddr(NewListenAddr { listener_id: *listener_id, addr }));
+        }
+        Some(behaviours)
+    }
+
     /// `enable_ipv6` means IPv6 *instead of* IPv4, hence two behaviours.
-    fn start(local: PeerId, enable_ipv6: bool, behaviours: &mut Vec<Behaviour>) -> Health {
-        let config = Config { ttl: MDNS_TTL, query_interval: MDNS_QUERY_INTERVAL, enable_ipv6 };
+    fn start_one(local: PeerId, eager: bool, enable_ipv6: bool, behaviours: &mut Vec<Behaviour>) -> Health {
+        let query_interval = if eager { MDNS_EAGER_INTERVAL } else { MDNS_QUERY_INTERVAL };
+        let config = Config { ttl: MDNS_TTL, query_interval, enable_ipv6 };
         match Behaviour::new(config, local) {
             Ok(behaviour) => {
                 behaviours.push(behaviour);
@@ -235,9 +303,7 @@ mod mdns {
 
     /// Without the link-local IPv6 addresses: a multiaddress has no scope, so a dial of one runs into its time-out.
     fn usable(peers: Vec<(PeerId, Multiaddr)>) -> Vec<(PeerId, Multiaddr)> {
-        let scoped = |address: &Multiaddr| {
-            matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local())
-        };
+        let scoped = |address: &Multiaddr| matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local());
         peers.into_iter().filter(|(_, address)| !scoped(address)).collect()
     }
 }

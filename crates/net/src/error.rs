@@ -68,7 +68,9 @@ pub enum DialError {
     #[error("no address is known: give one, or wait until the peer is discovered")]
     NoAddress,
     /// Another key answered at the address.
-    #[error("{address} is the address of {found}, not of {expected}: the address was given to another node, or the peer has a new key; ask the peer for a fresh address or ticket")]
+    #[error(
+        "{address} is the address of {found}, not of {expected}: the address was given to another node, or the peer has a new key; ask the peer for a fresh address or ticket"
+    )]
     WrongPeer {
         /// Who was dialled.
         expected: Peer,
@@ -77,10 +79,10 @@ pub enum DialError {
         /// Where.
         address: Multiaddr,
     },
-    /// The address is our own.
-    #[error("{address} is this node's own address")]
+    /// The peer is ourselves.
+    #[error("{address} leads back to this node: dial another peer")]
     Ourselves {
-        /// The address that was dialled.
+        /// The address that was dialled; empty if none was given.
         address: Multiaddr,
     },
     /// No address answered; what each of them said.
@@ -105,7 +107,9 @@ pub enum DialError {
 #[non_exhaustive]
 pub enum ListenError {
     /// Somebody has the port already.
-    #[error("{transport} port {port} is in use by another program, perhaps a second Farshore node: stop it, or choose another port")]
+    #[error(
+        "{transport} port {port} is in use by another program, perhaps a second Farshore node: stop it, or choose another port"
+    )]
     PortInUse {
         /// `TCP` or `UDP`.
         transport: &'static str,

@@ -24,6 +24,9 @@ pub const FRAME_OVERHEAD: usize = 64;
 /// Bytes that are gathered before a stream is written: as much as the longest frame, so no frame is ever split.
 pub const STAGING_LIMIT: usize = BULK_FRAME_LIMIT + 8;
 
+/// Writes in a row (of up to [`STAGING_LIMIT`]) after which a link's readers and heartbeat get their turn: 2 MiB, some 2 ms.
+pub const WRITER_TURNS: u32 = 32;
+
 // ---- Liveness ----------------------------------------------------------------------------------
 
 /// Time between two pings of a link. TCP and relayed connections say nothing by themselves when the other end is gone.
@@ -113,8 +116,15 @@ pub const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Time between two mDNS queries: carrier loss is invisible to mDNS, so the next query is what finds a peer again.
 pub const MDNS_QUERY_INTERVAL: Duration = Duration::from_secs(45);
+/// Time between two mDNS queries right after a start or a change of network. libp2p stops probing at the first answer it
+/// hears, so two nodes that start within the same half second can miss each other until the next query.
+pub const MDNS_EAGER_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the eager queries go on.
+pub const MDNS_EAGER: Duration = Duration::from_secs(10);
 /// Life of an mDNS answer: more than twice the query interval, so that one lost packet expires nobody.
 pub const MDNS_TTL: Duration = Duration::from_secs(170);
+/// How long discovery waits for an address of our own to answer with, before it asks all the same.
+pub const MDNS_PATIENCE: Duration = Duration::from_secs(2);
 /// Records that libp2p's mDNS table may hold before we drop it: the table itself has no bound.
 pub const MDNS_TABLE_LIMIT: usize = 1024;
 /// How long discovery stays off after its table was flooded.

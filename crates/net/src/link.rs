@@ -20,7 +20,7 @@ use crate::Peer;
 use crate::error::{DownReason, SendError};
 use crate::event::{Direction, Event, LinkId, Transport};
 use crate::frame::{Class, Incoming, read_frame};
-use crate::limits::{CLOSE_FLUSH, END_DEADLINE, HEARTBEAT_MISSES};
+use crate::limits::{CLOSE_FLUSH, END_DEADLINE, HEARTBEAT_MISSES, WRITER_TURNS};
 use crate::outbox::Outbox;
 
 /// What a link is, as told in its `LinkUp`.
@@ -253,6 +253,8 @@ async fn read(
         shared.heard.fetch_add(bytes as u64, Ordering::Relaxed);
     };
     loop {
+        // A stream that is never empty must not keep the link's other parts from their turn.
+        tokio::task::consume_budget().await;
         match read_frame(stream, class, &heard).await {
             Ok(Incoming::Frame(bytes)) => {
                 trace!(%class, bytes = bytes.len(), "frame");
@@ -454,7 +456,13 @@ impl Writer<'_> {
     /// Ready when everything is written and flushed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.writer.register(cx.waker());
+        let mut turns = WRITER_TURNS;
         'urgent: loop {
+            turns -= 1;
+            if turns == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             for class in Class::ALL {
                 let lane = &mut self.lanes[class.index()];
                 if lane.staging.is_empty() && self.shared.outbox().stage(class, &mut lane.staging) {
@@ -482,4 +490,3 @@ impl Writer<'_> {
         Poll::Ready(Ok(()))
     }
 }
-

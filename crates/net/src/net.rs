@@ -208,11 +208,8 @@ fn discovery(
     local: libp2p::PeerId,
 ) -> (Discovery, [Health; 2], mpsc::Receiver<crate::discovery::Found>) {
     let (found, found_inbox) = mpsc::channel(64);
-    let (discovery, why) = if !config.mdns {
-        (Discovery::off(), "switched off")
-    } else {
-        start_discovery(local, found)
-    };
+    let (discovery, why) =
+        if !config.mdns { (Discovery::off(), "switched off") } else { start_discovery(local, found) };
     (discovery, [Health::off(why), Health::off(why)], found_inbox)
 }
 

@@ -3,10 +3,9 @@
 
 mod common;
 
-use std::time::Instant;
-
 use common::{Node, config, linked, quic, tcp};
 use farshore_net::{Class, Event, SendError};
+use tokio::time::Instant;
 
 const MIB: usize = 1024 * 1024;
 
@@ -49,7 +48,10 @@ async fn measure(listen: farshore_net::Multiaddr, total: usize) {
     let seconds = start.elapsed().as_secs_f64();
     waits.sort_unstable();
     let (median, worst) = (waits[waits.len() / 2], waits[waits.len() * 99 / 100]);
-    println!("{label}: {:.0} MiB/s; an edit beside it waits {median} us (p50), {worst} us (p99)", (bulk / MIB) as f64 / seconds);
+    println!(
+        "{label}: {:.0} MiB/s; an edit beside it waits {median} us (p50), {worst} us (p99)",
+        (bulk / MIB) as f64 / seconds
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,7 @@ pub struct World {
     /// One-way delay of every link, in milliseconds.
     pub latency_ms: u64,
     links: BTreeMap<LinkId, Ends>,
+    outside: BTreeMap<LinkId, Outside>,
     last_link: u64,
     under_way: BTreeMap<(u64, u64), Delivery>,
     sent: u64,
@@ -35,6 +36,15 @@ pub struct World {
 struct Ends {
     a: usize,
     b: usize,
+}
+
+/// What a device said on a link whose other end is not one of the world's devices.
+#[derive(Debug, Default)]
+pub struct Outside {
+    /// The frames that it sent, in order.
+    pub frames: Vec<(Class, Vec<u8>)>,
+    /// Why it closed the link, once it did.
+    pub closed: Option<String>,
 }
 
 #[derive(Debug)]
@@ -53,6 +63,7 @@ impl World {
             clock_ms: 0,
             latency_ms: 1,
             links: BTreeMap::new(),
+            outside: BTreeMap::new(),
             last_link: 0,
             under_way: BTreeMap::new(),
             sent: 0,
@@ -83,6 +94,22 @@ impl World {
         }
         self.collect();
         link
+    }
+
+    /// Connects a device with somebody outside the world, who says whatever he likes with [`World::inject`].
+    pub fn link_outside(&mut self, device: usize, peer: Vec<u8>) -> LinkId {
+        self.last_link += 1;
+        let link = LinkId(self.last_link);
+        self.outside.insert(link, Outside::default());
+        let (now, address) = (self.now(), "/memory/outside".to_owned());
+        self.devices[device].input(now, Input::LinkUp { link, peer, address, dialled: false });
+        self.collect();
+        link
+    }
+
+    /// What a device said on such a link; `None` for any other link.
+    pub fn outside(&mut self, link: LinkId) -> Option<&mut Outside> {
+        self.outside.get_mut(&link)
     }
 
     /// Cuts a link: frames under way are lost.
@@ -164,13 +191,20 @@ impl World {
             for transmission in self.devices[from].transmissions() {
                 match transmission {
                     Transmission::Frame { link, class, bytes } => {
+                        if let Some(outside) = self.outside.get_mut(&link) {
+                            outside.frames.push((class, bytes));
+                            continue;
+                        }
                         let Some(ends) = self.links.get(&link) else { continue };
                         let to = if ends.a == from { ends.b } else { ends.a };
                         self.sent += 1;
                         let at = self.clock_ms + self.latency_ms;
                         self.under_way.insert((at, self.sent), Delivery { to, link, class, bytes });
                     }
-                    Transmission::Close { link, .. } => {
+                    Transmission::Close { link, reason } => {
+                        if let Some(outside) = self.outside.get_mut(&link) {
+                            outside.closed.get_or_insert(reason);
+                        }
                         let Some(ends) = self.links.remove(&link) else { continue };
                         let other = if ends.a == from { ends.b } else { ends.a };
                         let now = self.now();

@@ -84,7 +84,14 @@ fn a_reconnect_with_nothing_changed_is_one_digest_exchange() {
 fn concurrent_edits_of_one_document_merge_on_both_sides() {
     let mut world = World::new(3, 2);
     let key = world.found("home", "todos", Role::Writer);
-    edit(&mut world, 0, key, 1, false, DocOp::Create(map([("title", Value::Text("".into())), ("n", Value::Counter(0))])));
+    edit(
+        &mut world,
+        0,
+        key,
+        1,
+        false,
+        DocOp::Create(map([("title", Value::Text("".into())), ("n", Value::Counter(0))])),
+    );
     let link = world.link(0, 1);
     world.run();
     world.cut(link);

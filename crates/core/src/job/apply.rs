@@ -3,13 +3,13 @@
 //! Validation comes first for all entries and stops at the first that breaks a rule, because an entry counts wholly or not at
 //! all. Only then does Automerge see anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::Change;
 
 use super::write::finish;
-use super::{Applied, ApplyEntry, ApplyJob, DocSource, WorkedDocument};
-use crate::change::{self, Admission, AncestorIndex, DecodedChange, compact};
+use super::{Applied, ApplyEntry, ApplyJob, DocSource, Lacking, WorkedDocument};
+use crate::change::{self, Admission, AncestorIndex, DecodedChange, Refusal, compact};
 use crate::document::{self, derived_actor};
 use crate::id::{DocKey, JournalId, SpaceId};
 use crate::limits::CHANGE_BYTES;
@@ -35,15 +35,30 @@ enum Step {
 
 type Bench = BTreeMap<DocKey, Slot>;
 
+/// Why an entry is not planned.
+enum Refused {
+    /// Its author broke a rule.
+    Rule(String),
+    /// It builds on a change that is not here. Its author may have hidden that, and the change may come in anybody's journal
+    /// or never: to reject would make validity a matter of who got what first (I4).
+    Lacks(Lacking),
+}
+
+impl From<String> for Refused {
+    fn from(rule: String) -> Refused {
+        Refused::Rule(rule)
+    }
+}
+
 pub(super) fn run(job: ApplyJob) -> Applied {
     let ApplyJob { space, entries, edit_wins, documents } = job;
     let keys: Vec<DocKey> = documents.iter().map(|(key, _)| *key).collect();
     let mut bench = match lay_out(documents) {
         Ok(bench) => bench,
-        Err(reason) => return nothing(keys, None, Some(reason)),
+        Err(reason) => return nothing(keys, Some(reason)),
     };
     let mut count = 0;
-    let mut rejected = None;
+    let (mut rejected, mut lacks) = (None, None);
     for entry in &entries {
         match plan_entry(&mut bench, space, entry) {
             Ok(steps) => {
@@ -54,26 +69,30 @@ pub(super) fn run(job: ApplyJob) -> Applied {
                 }
                 count += 1;
             }
-            Err(reason) => {
-                rejected = Some(reason);
+            Err(refused) => {
+                match refused {
+                    Refused::Rule(reason) => rejected = Some(reason),
+                    Refused::Lacks(lacking) => lacks = Some(lacking),
+                }
                 break;
             }
         }
     }
-    let spoiled = rejected.is_some();
+    let spoiled = rejected.is_some() || lacks.is_some();
+    let mut brought = BTreeSet::new();
     let mut worked = Vec::with_capacity(bench.len());
     for (key, slot) in bench {
-        match carry_out(key, slot, edit_wins, spoiled) {
+        match carry_out(key, slot, edit_wins, spoiled, &mut brought) {
             Ok(document) => worked.push(document),
-            Err(reason) => return nothing(keys, None, Some(reason)),
+            Err(reason) => return nothing(keys, Some(reason)),
         }
     }
-    Applied { count, rejected, failed: None, documents: worked }
+    Applied { count, rejected, lacks, brought, failed: None, documents: worked }
 }
 
-fn nothing(keys: Vec<DocKey>, rejected: Option<String>, failed: Option<String>) -> Applied {
+fn nothing(keys: Vec<DocKey>, failed: Option<String>) -> Applied {
     let documents = keys.into_iter().map(|key| WorkedDocument { key, document: None, change: None }).collect();
-    Applied { count: 0, rejected, failed, documents }
+    Applied { count: 0, rejected: None, lacks: None, brought: BTreeSet::new(), failed, documents }
 }
 
 fn lay_out(documents: Vec<(DocKey, DocSource)>) -> Result<Bench, String> {
@@ -94,22 +113,21 @@ fn lay_out(documents: Vec<(DocKey, DocSource)>) -> Result<Bench, String> {
 /// Validates one entry against everything planned before it.
 ///
 /// # Errors
-/// Why its author broke the rules. The slots' indexes are then spoiled; nothing more is planned in this job.
-fn plan_entry(bench: &mut Bench, space: SpaceId, entry: &ApplyEntry) -> Result<Vec<(DocKey, Step)>, String> {
+/// Why not. The slots' indexes are then spoiled; nothing more is planned in this job.
+fn plan_entry(bench: &mut Bench, space: SpaceId, entry: &ApplyEntry) -> Result<Vec<(DocKey, Step)>, Refused> {
     let items = entry.items.as_ref().map_err(Clone::clone)?;
-    let place = Place {
-        device: entry.journal.device,
-        incarnation: entry.journal.incarnation,
-        position: entry.position,
-    };
+    let place =
+        Place { device: entry.journal.device, incarnation: entry.journal.incarnation, position: entry.position };
     let mut steps = Vec::new();
     for item in items {
         let key = DocKey { space, collection: entry.journal.collection, document: item.document };
         let Some(slot) = bench.get_mut(&key) else {
-            return Err("an item names a document that was not loaded".into());
+            return Err(Refused::Rule("an item names a document that was not loaded".into()));
         };
-        plan_item(key, slot, item, &entry.journal, place, &mut steps)
-            .map_err(|reason| format!("document {}: {reason}", item.document))?;
+        plan_item(key, slot, item, &entry.journal, place, &mut steps).map_err(|refused| match refused {
+            Refused::Rule(reason) => Refused::Rule(format!("document {}: {reason}", item.document)),
+            lacks => lacks,
+        })?;
     }
     Ok(steps)
 }
@@ -121,9 +139,9 @@ fn plan_item(
     journal: &JournalId,
     place: Place,
     steps: &mut Vec<(DocKey, Step)>,
-) -> Result<(), String> {
+) -> Result<(), Refused> {
     if item.generation == 0 {
-        return Err("generation 0".into());
+        return Err(Refused::Rule("generation 0".into()));
     }
     if item.generation < slot.generation {
         return Ok(()); // A later life of the document has replaced the one this speaks of.
@@ -140,21 +158,29 @@ fn plan_item(
             for packed in changes {
                 let decoded = unpack(&key.space, journal, item, packed, previous)?;
                 previous = Some(decoded.hash());
-                if slot.index.admit(&decoded).map_err(|e| e.to_string())? == Admission::Known {
+                if slot.index.admit(&decoded).map_err(|e| refusal(key, e))? == Admission::Known {
                     continue; // A genesis change that came in another journal too.
                 }
                 let genesis = matches!(packed, PackedChange::Genesis { .. });
                 let chunk = decoded.into_bytes();
-                let change = Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
+                let change =
+                    Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
                 if genesis && !is_genesis(key, slot, item.generation, steps, &change) {
-                    return Err("a change claims to be a genesis change and is none".into());
+                    return Err(Refused::Rule("a change claims to be a genesis change and is none".into()));
                 }
                 steps.push((key, Step::Change { change, chunk, place }));
             }
         }
-        ItemBody::Unknown { kind, .. } => return Err(format!("item kind {kind} reached application")),
+        ItemBody::Unknown { kind, .. } => return Err(Refused::Rule(format!("item kind {kind} reached application"))),
     }
     Ok(())
+}
+
+fn refusal(key: DocKey, refusal: Refusal) -> Refused {
+    match refusal {
+        Refusal::MissingDependency(change) => Refused::Lacks(Lacking { document: key.document, change: change.0 }),
+        other => Refused::Rule(other.to_string()),
+    }
 }
 
 /// Rebuilds a change from its compact form, checks its bytes and that its actor is the one it must have.
@@ -195,7 +221,13 @@ fn is_genesis(key: DocKey, slot: &Slot, generation: u32, steps: &[(DocKey, Step)
     document::genesis::is_genesis(key.document, generation, change, &parent)
 }
 
-fn carry_out(key: DocKey, slot: Slot, edit_wins: bool, spoiled: bool) -> Result<WorkedDocument, String> {
+fn carry_out(
+    key: DocKey,
+    slot: Slot,
+    edit_wins: bool,
+    spoiled: bool,
+    all_brought: &mut BTreeSet<[u8; 32]>,
+) -> Result<WorkedDocument, String> {
     let Slot { mut open, known, index, plan, .. } = slot;
     open.index = (!spoiled).then_some(index);
     if plan.is_empty() {
@@ -218,6 +250,7 @@ fn carry_out(key: DocKey, slot: Slot, edit_wins: bool, spoiled: bool) -> Result<
             }
             Step::Change { change, chunk, place } => {
                 brought.insert(change.hash().0, place);
+                all_brought.insert(change.hash().0);
                 chunks.push(chunk);
                 waiting.push(change);
             }

@@ -8,6 +8,7 @@ mod write;
 
 pub(crate) use write::op_bytes as edit_bytes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -202,10 +203,23 @@ pub struct Applied {
     pub count: usize,
     /// Why the one after them can never be: its author broke the rules.
     pub rejected: Option<String>,
+    /// What the one after them builds on and is not here, though all that its header names is.
+    pub lacks: Option<Lacking>,
+    /// Hashes of the changes that were applied.
+    pub brought: BTreeSet<[u8; 32]>,
     /// A damaged document of this device's own store, or a fault of ours: nothing was applied.
     pub failed: Option<String>,
     /// Every document, changed or not.
     pub documents: Vec<WorkedDocument>,
+}
+
+/// A change that an entry builds on without naming the entry that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacking {
+    /// Of this document.
+    pub document: DocumentId,
+    /// Its hash.
+    pub change: [u8; 32],
 }
 
 /// Why an edit of a document was refused. The document is as it was.
@@ -218,6 +232,9 @@ pub enum WriteError {
     /// It is not there.
     #[error("no document {0} here: it was deleted, never made, or has yet to sync")]
     Missing(DocumentId),
+    /// It has changed since the app saw it.
+    #[error("document {0} has changed since it was read; read it again and repeat the edit")]
+    Changed(DocumentId),
     /// It is too large for one entry.
     #[error("the edit takes {bytes} bytes, over the limit of {limit}: split it")]
     TooLarge {

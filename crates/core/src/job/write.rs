@@ -54,19 +54,15 @@ pub(super) fn run(job: WriteJob) -> Written {
                 *result = Err(error.clone());
             }
             // The documents hold edits that no entry will: forget them, the store still has what is true.
-            let documents = desk.slots.into_keys().map(|key| WorkedDocument { key, document: None, change: None }).collect();
+            let documents =
+                desk.slots.into_keys().map(|key| WorkedDocument { key, document: None, change: None }).collect();
             Written { entry: None, results, documents }
         }
     }
 }
 
 impl Desk {
-    fn new(
-        header: Header,
-        edit_wins: bool,
-        edits: &[DocEdit],
-        documents: Vec<(DocKey, super::DocSource)>,
-    ) -> Desk {
+    fn new(header: Header, edit_wins: bool, edits: &[DocEdit], documents: Vec<(DocKey, super::DocSource)>) -> Desk {
         let keyed: BTreeMap<DocumentId, bool> = edits.iter().map(|edit| (edit.document, edit.keyed)).collect();
         let slots = documents
             .into_iter()
@@ -74,7 +70,8 @@ impl Desk {
                 let known = !matches!(source, super::DocSource::Absent);
                 let document = source.open(keyed.get(&key.document).copied().unwrap_or(false)).map(Box::new);
                 let places = document.as_ref().map(|d| d.record.places().copied().collect()).unwrap_or_default();
-                let slot = Slot { document, known, places, chunks: Vec::new(), brought: BTreeMap::new(), changed: false };
+                let slot =
+                    Slot { document, known, places, chunks: Vec::new(), brought: BTreeMap::new(), changed: false };
                 (key, slot)
             })
             .collect();
@@ -103,10 +100,10 @@ impl Desk {
         let there = known && !open.record.deleted(self.edit_wins);
         let edits = match &edit.op {
             DocOp::Create(_) if there => return Err(WriteError::Exists(id)),
-            DocOp::Edit(_) | DocOp::Delete if !there => return Err(WriteError::Missing(id)),
+            DocOp::Edit(_) | DocOp::EditAt { .. } | DocOp::Delete if !there => return Err(WriteError::Missing(id)),
+            DocOp::EditAt { heads, .. } if *heads != sorted_heads(open) => return Err(WriteError::Changed(id)),
             DocOp::Delete => {
-                let mut heads: Vec<[u8; 32]> = open.document.heads().iter().map(|head| head.0).collect();
-                heads.sort_unstable();
+                let heads = sorted_heads(open);
                 open.record.entomb(&heads, self.provisional);
                 slot.changed = true;
                 let generation = open.record.generation;
@@ -115,11 +112,12 @@ impl Desk {
             }
             DocOp::Create(value) => vec![Edit::Replace { value: value.clone() }],
             DocOp::Upsert(value) => vec![Edit::Merge { value: value.clone() }],
-            DocOp::Edit(edits) => edits.clone(),
+            DocOp::Edit(edits) | DocOp::EditAt { edits, .. } => edits.clone(),
         };
         if known && !there {
             let next = open.record.generation.checked_add(1);
-            let next = next.ok_or_else(|| WriteError::Internal("the document was deleted four billion times".into()))?;
+            let next =
+                next.ok_or_else(|| WriteError::Internal("the document was deleted four billion times".into()))?;
             open.start_generation(next);
             slot.chunks.clear();
             slot.brought.clear();
@@ -151,10 +149,8 @@ impl Desk {
         if deps.len() > ENTRY_DEPS {
             return Err(WriteError::TooLarge { bytes: deps.len(), limit: ENTRY_DEPS });
         }
-        self.header.deps = deps
-            .into_iter()
-            .map(|((device, incarnation), position)| Dep { device, incarnation, position })
-            .collect();
+        self.header.deps =
+            deps.into_iter().map(|((device, incarnation), position)| Dep { device, incarnation, position }).collect();
         let plain = payload::encode(&self.items).map_err(|error| WriteError::Internal(error.to_string()))?;
         let content_key = seal::content_key(key, &self.header.journal.collection);
         let sealed = seal::seal(&content_key, &self.header.bound_bytes(), &plain);
@@ -206,6 +202,12 @@ pub(super) fn finish(open: &mut OpenDocument, chunks: Vec<Vec<u8>>, edit_wins: b
     DocumentChange { record: open.record.encode(), content, view }
 }
 
+fn sorted_heads(open: &OpenDocument) -> Vec<[u8; 32]> {
+    let mut heads: Vec<[u8; 32]> = open.document.heads().iter().map(|head| head.0).collect();
+    heads.sort_unstable();
+    heads
+}
+
 fn make_changes(
     header: &Header,
     id: DocumentId,
@@ -215,8 +217,7 @@ fn make_changes(
 ) -> Result<Vec<NewChange>, WriteError> {
     let generation = open.record.generation;
     let journal = header.journal;
-    let actor =
-        derived_actor(header.space, journal.collection, journal.device, id, generation, journal.incarnation);
+    let actor = derived_actor(header.space, journal.collection, journal.device, id, generation, journal.incarnation);
     let scope = if keyed || open.record.keyed {
         GenesisScope::Keyed { document: id, generation }
     } else {
@@ -257,7 +258,7 @@ fn pack(document: DocumentId, generation: u32, made: &[NewChange]) -> Result<Ite
 pub(crate) fn op_bytes(op: &DocOp) -> usize {
     match op {
         DocOp::Create(value) | DocOp::Upsert(value) => value_bytes(value),
-        DocOp::Edit(edits) => edits.iter().map(one_edit_bytes).sum(),
+        DocOp::Edit(edits) | DocOp::EditAt { edits, .. } => edits.iter().map(one_edit_bytes).sum(),
         DocOp::Delete => 64,
     }
 }

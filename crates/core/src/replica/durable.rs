@@ -17,9 +17,19 @@ pub(super) enum Effect {
     Edited(RequestId, usize, Edited),
     Notify(Event),
     /// Views have changed.
-    Changed { space: SpaceId, collection: CollectionTag, documents: Vec<DocumentId>, remote: bool },
+    Changed {
+        space: SpaceId,
+        collection: CollectionTag,
+        documents: Vec<DocumentId>,
+        remote: bool,
+    },
     /// An entry may be served, announced and receipted.
-    EntryDurable { space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source> },
+    EntryDurable {
+        space: SpaceId,
+        entry: Arc<Entry>,
+        arrival: u64,
+        source: Option<Source>,
+    },
     /// A batch of local edits no longer counts against the pipeline.
     WriteLanded(SpaceId, CollectionTag),
     /// The roster may be shown to peers.
@@ -27,9 +37,17 @@ pub(super) enum Effect {
     /// All that a peer had of the roster is here: compare again.
     RosterEnd(SpaceId, LinkId),
     /// A joiner may be told that it is a member.
-    Welcome { link: LinkId, ticket: [u8; 16], space: SpaceId, certificate: Vec<u8> },
+    Welcome {
+        link: LinkId,
+        ticket: [u8; 16],
+        space: SpaceId,
+        certificate: Vec<u8>,
+    },
     /// This device is a member of a new space.
-    Joined { space: SpaceId, ticket: [u8; 16] },
+    Joined {
+        space: SpaceId,
+        ticket: [u8; 16],
+    },
 }
 
 impl Replica {

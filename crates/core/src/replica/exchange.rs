@@ -174,7 +174,15 @@ impl Replica {
         }
     }
 
+    /// What was asked on this link before the exchange starts anew is asked again by it: the other side forgets.
+    fn forget_asked(&mut self, link: LinkId, space: SpaceId) {
+        if let Some(known) = self.spaces.get_mut(&space) {
+            known.asked.retain(|_, asked| asked.link != link);
+        }
+    }
+
     pub(super) fn restart_exchange(&mut self, link: LinkId, space: SpaceId) {
+        self.forget_asked(link, space);
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
             shared.restart();
             self.send_state(link, space, true);
@@ -219,6 +227,7 @@ impl Replica {
         if theirs.fresh && shared.phase != Phase::Comparing {
             shared.restart();
             shared.theirs = Some(theirs);
+            self.forget_asked(link, space);
             return self.send_state(link, space, false);
         }
         shared.theirs = Some(theirs);
@@ -234,6 +243,7 @@ impl Replica {
         if sent.roster != theirs.roster {
             return self.start_roster_exchange(link, space);
         }
+        shared.roster_rounds = 0;
         if sent.frontier == theirs.frontier {
             shared.streaming = true;
             shared.phase = Phase::Streaming;
@@ -310,14 +320,17 @@ impl Replica {
             return;
         }
         let positions = std::mem::take(&mut shared.frontier_in);
-        let mut rolled_back = false;
+        let mut proofs = Vec::new();
         let Some(known) = self.spaces.get(&space) else { return };
         for (journal, position) in &positions {
             let mine = known.journals.get(journal);
             let durable = mine.map_or(0, |journal| journal.durable.seq);
             if journal.device == me && journal.incarnation == incarnation {
-                let held = mine.map_or(Position::START, |journal| journal.state.held);
-                rolled_back |= position.seq > held.seq || (position.seq == held.seq && position.hash != held.hash);
+                // What lies beyond is asked for below; another end at the same place is asked for here. Either proves, by this
+                // device's own signature, that the store was copied or rolled back.
+                if mine.is_some_and(|mine| mine.state.held.seq == position.seq && mine.state.held.hash != position.hash) {
+                    proofs.push(Range { journal: *journal, from: position.seq, to: position.seq });
+                }
             }
             if mine.is_some_and(|journal| journal.state.closed) {
                 continue;
@@ -330,20 +343,19 @@ impl Replica {
         if frontier.answer {
             shared.cursor = Some(frontier.arrival);
         }
-        if rolled_back {
-            self.own_journal_ahead(space, "a peer holds entries of this device that its store does not");
+        if shared.offered.len() > JOURNALS {
+            return self.fault(link, "offered more journals than a space may have");
         }
         let journals: Vec<JournalId> = positions.into_iter().map(|(journal, _)| journal).collect();
-        self.want(link, space, &journals, frontier.answer);
+        self.want(link, space, &journals, frontier.answer, proofs);
         self.check_caught_up(link, space);
     }
 
     /// Asks for what a peer offered and nobody was asked for yet; with `answer` even an empty question is sent.
-    fn want(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId], answer: bool) {
+    fn want(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId], answer: bool, mut ranges: Vec<Range>) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(state) = self.links.get(&link) else { return };
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
-        let mut ranges = Vec::new();
         for journal in journals {
             let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
             let Some(to) = shared.offered.get(journal).copied().filter(|to| *to >= from) else { continue };
@@ -377,7 +389,7 @@ impl Replica {
             return self.fault(link, "asked for more journals than a space may have");
         }
         for range in ranges {
-            let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.durable.seq);
+            let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.shown().seq);
             if range.from <= durable {
                 let wanted_to = range.to.min(durable);
                 shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0 });
@@ -433,10 +445,12 @@ impl Replica {
         let (me, incarnation) = (self.device(), self.identity.incarnation);
         let Some(device) = self.links.get(&link).and_then(|state| state.device) else { return };
         for (journal, seq) in positions {
+            let Some(known) = self.spaces.get_mut(&space) else { return };
+            // A receipt counts no further than what there is, and for what there is: else a peer could fill memory with it.
+            let Some(mine) = known.journals.get(&journal) else { continue };
+            let seq = seq.min(mine.durable.seq);
             self.peer_holds(link, space, (journal, seq));
             let Some(known) = self.spaces.get_mut(&space) else { return };
-            // A receipt counts no further than what there is.
-            let seq = seq.min(known.journals.get(&journal).map_or(0, |journal| journal.durable.seq));
             if journal.device == me && journal.incarnation == incarnation {
                 let peer = known.peers.entry(device).or_default();
                 let receipt = peer.receipts.entry(journal.collection).or_default();
@@ -462,9 +476,11 @@ impl Replica {
     /// A peer showed by what it sent that it holds a journal this far.
     pub(super) fn offered(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
-            let known = shared.offered.entry(journal).or_default();
-            *known = (*known).max(seq);
-            shared.lacking.insert(journal);
+            if shared.offered.len() < JOURNALS {
+                let known = shared.offered.entry(journal).or_default();
+                *known = (*known).max(seq);
+                shared.lacking.insert(journal);
+            }
         }
     }
 

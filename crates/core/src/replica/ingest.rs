@@ -13,8 +13,10 @@ use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position, SpaceId};
 use crate::input::LinkId;
 use crate::job::{Job, OpenTask, Opened};
-use crate::limits::{JOURNALS, ONE_COMMIT_BYTES, OPENED_BYTES, OPEN_ENTRIES};
+use crate::limits::{JOURNALS, ONE_COMMIT_BYTES, OPEN_ENTRIES, OPENED_BYTES};
 use crate::wire::{Frame, Range};
+
+const FORGED: &str = "sent an entry whose signature or hash is wrong";
 
 /// What is to be done with an entry that came.
 enum Verdict {
@@ -40,16 +42,21 @@ impl Replica {
         };
         let own = (entry.header.journal.device, entry.header.journal.incarnation)
             == (self.device(), self.identity.incarnation);
-        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(known) = self.spaces.get(&space) else { return };
         let (journal, seq) = (entry.header.journal, entry.header.seq);
         let held_by_peer = (journal, seq);
-        match judge(known, &entry) {
-            Verdict::Fault(fault) => self.fault(source.link, &fault),
-            Verdict::Accept if own => {
-                // Somebody holds an entry of this very life of the store that the store does not: it was copied or rolled back.
-                self.own_journal_ahead(space, "a peer holds entries of this device that its store does not");
-                self.give_back_credit(source);
+        let verdict = judge(known, &entry);
+        if own && matches!(verdict, Verdict::Accept | Verdict::Closed) {
+            // Somebody holds an entry of this very life of the store that the store does not: it was copied or rolled back.
+            // Only this device's own signature proves it: on a mere claim anybody could make it start new lives without end.
+            if !entry.verify() {
+                return self.fault(source.link, FORGED);
             }
+            self.own_journal_ahead(space, "a peer holds entries of this device that its store does not");
+        }
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        match verdict {
+            Verdict::Fault(fault) => self.fault(source.link, &fault),
             Verdict::Accept => {
                 known.journals.entry(journal).or_insert_with(Journal::empty).receiving = entry.position();
                 known.unopened.push_back(Arrived { entry: Arc::new(entry), source });
@@ -101,12 +108,11 @@ impl Replica {
             let Some(known) = self.spaces.get_mut(&space) else { return };
             let entry = Arc::clone(&opened.entry);
             let id = entry.header.journal;
-            let Some(journal) = known.journals.get_mut(&id) else { continue };
             if !opened.genuine {
                 forged.push((source.link, id));
                 continue;
             }
-            if !follows(&journal.state.held, &entry) {
+            if !known.journals.get(&id).is_some_and(|journal| follows(&journal.state.held, &entry)) {
                 self.give_back_credit(source);
                 continue; // An entry before it was forged; the link that brought the forgery is closed below.
             }
@@ -125,7 +131,7 @@ impl Replica {
         }
         for (link, journal) in forged {
             self.reset_receiving(space, journal);
-            self.fault(link, "sent an entry whose signature or hash is wrong");
+            self.fault(link, FORGED);
         }
         if let Some(known) = self.spaces.get_mut(&space) {
             known.opening = false;
@@ -157,6 +163,10 @@ impl Replica {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         if let Some(journal) = known.journals.get_mut(&id) {
             journal.receiving = journal.state.held;
+            if journal.state.held == Position::START {
+                // Nobody wrote in it: forged journals must not count towards what a space may have.
+                known.journals.remove(&id);
+            }
         }
         let (dropped, kept): (Vec<_>, Vec<_>) =
             known.unopened.drain(..).partition(|arrived| arrived.entry.header.journal == id);
@@ -238,7 +248,9 @@ fn judge(space: &Space, entry: &Entry) -> Verdict {
     match space.roster.role_at(&header.roster_heads, &header.journal.device) {
         Err(_) => Verdict::UnknownRoster,
         Ok(Some(role)) if role.can_write() => Verdict::Accept,
-        Ok(Some(role)) => Verdict::Fault(format!("sent an entry by a device whose role is {role}, which may not write")),
+        Ok(Some(role)) => {
+            Verdict::Fault(format!("sent an entry by a device whose role is {role}, which may not write"))
+        }
         Ok(None) => Verdict::Fault("sent an entry by a device that is not a member of the space".into()),
     }
 }

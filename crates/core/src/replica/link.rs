@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Replica;
 use super::exchange::SpaceLink;
 use super::space::Source;
-use super::Replica;
 use crate::id::{DeviceId, JournalId, SpaceId};
 use crate::input::{Class, LinkId};
 use crate::keys;
@@ -244,10 +244,16 @@ impl Replica {
         }
         if hello.min_version > PROTOCOL_VERSION || hello.max_version < PROTOCOL_VERSION {
             let theirs = format!("{} to {}", hello.min_version, hello.max_version);
-            return self.fault(link, &format!("speaks protocol {theirs}, this device {PROTOCOL_VERSION}: update the older one"));
+            return self.fault(
+                link,
+                &format!("speaks protocol {theirs}, this device {PROTOCOL_VERSION}: update the older one"),
+            );
         }
         if hello.device == state.mine.device {
-            return self.fault(link, "is this very device: its store was copied; delete the copy or run `farshore init` there");
+            return self.fault(
+                link,
+                "is this very device: its store was copied; delete the copy or run `farshore init` there",
+            );
         }
         let message = wire::auth_message(&me, &state.peer, &state.mine, &hello);
         state.theirs = Some(hello);
@@ -312,9 +318,8 @@ impl Replica {
         let (mine, theirs) = nonces;
         let mut fresh = Vec::new();
         for space in self.spaces.values().filter(|space| !state.handles.contains_key(&space.id)) {
-            let common = space.keys.values().filter(|key| {
-                state.their_tags.contains(&seal::discovery_tag(key, &theirs, &mine))
-            });
+            let common =
+                space.keys.values().filter(|key| state.their_tags.contains(&seal::discovery_tag(key, &theirs, &mine)));
             // Both sides find the same epochs in common, and name the space by the least of the same tags.
             let tags = common.map(|key| seal::discovery_tag(key, &mine.min(theirs), &mine.max(theirs)));
             if let Some(tag) = tags.min() {

@@ -109,7 +109,9 @@ pub enum Reason {
 #[non_exhaustive]
 pub enum OpenError {
     /// The store was never given an identity.
-    #[error("the store holds no device identity: it was not created by `farshore init` or Node::open, or creation was cut short")]
+    #[error(
+        "the store holds no device identity: it was not created by `farshore init` or Node::open, or creation was cut short"
+    )]
     NoIdentity,
     /// The store's bytes are damaged or newer.
     #[error("the store's {what} cannot be read: {error}")]

@@ -3,9 +3,9 @@
 //! The inviter commits the new member before it says so, and remembers who used the ticket: a joiner that lost the answer asks
 //! again and gets it again, and nobody else does.
 
+use super::Replica;
 use super::durable::Effect;
 use super::space::Space;
-use super::Replica;
 use crate::batch::StoreOp;
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::id::{DeviceId, SpaceId};
@@ -95,16 +95,20 @@ impl Replica {
         }
         let now_s = self.now.wall_ms / 1000;
         if expires_unix_s <= now_s {
-            return Err(RequestError::Invalid("the invitation would expire before it is given: choose a later time".into()));
+            return Err(RequestError::Invalid(
+                "the invitation would expire before it is given: choose a later time".into(),
+            ));
         }
-        let open = self.invitations.values().filter(|i| i.used_by.is_none() && i.expires_unix_s > now_s).count();
+        let open = self.invitations.values().filter(|i| i.used_by.is_none() && i.expires_unix_s >= now_s).count();
         if open >= INVITATIONS {
             let message = format!("{INVITATIONS} invitations are open already; wait until one is used or expires");
             return Err(RequestError::Invalid(message));
         }
         let secret: [u8; 32] = self.entropy.array();
-        let ticket = Ticket { space, role, secret: secret.into(), expires_unix_s, inviter: self.device(), peer, addresses };
-        let text = ticket.to_text().map_err(|error| RequestError::Invalid(format!("no ticket can hold this: {error}")))?;
+        let ticket =
+            Ticket { space, role, secret: secret.into(), expires_unix_s, inviter: self.device(), peer, addresses };
+        let text =
+            ticket.to_text().map_err(|error| RequestError::Invalid(format!("no ticket can hold this: {error}")))?;
         let text = text.to_string();
         let invitation = Invitation { space, role, expires_unix_s, secret: secret.into(), used_by: None };
         let ops = vec![StoreOp::PutInvitation { ticket: ticket.id(), record: invitation.encode() }];
@@ -123,7 +127,7 @@ impl Replica {
             return Err(refuse("this very device gave it out; use it on another".into()));
         }
         let now_s = self.now.wall_ms / 1000;
-        if ticket.expires_unix_s <= now_s {
+        if ticket.is_expired(now_s) {
             let why = format!(
                 "it expired {} s ago by this device's clock; ask for a new one, or set the clock right if it is wrong",
                 now_s - ticket.expires_unix_s
@@ -236,7 +240,8 @@ impl Replica {
         if let Some(user) = invitation.used_by.filter(|user| *user != device) {
             return Err(format!("it was used already, by device {}; ask for a new one", user.short()));
         }
-        let certificate = DeviceCertificate::decode(bytes).map_err(|error| format!("the device's certificate: {error}"))?;
+        let certificate =
+            DeviceCertificate::decode(bytes).map_err(|error| format!("the device's certificate: {error}"))?;
         if certificate.device != device {
             return Err("the device's certificate is not for the device that asks".into());
         }
@@ -248,7 +253,7 @@ impl Replica {
             return Ok(());
         }
         let now_s = self.now.wall_ms / 1000;
-        if invitation.expires_unix_s <= now_s {
+        if invitation.expires_unix_s < now_s {
             let ago = now_s - invitation.expires_unix_s;
             return Err(format!("it expired {ago} s ago by the inviter's clock; ask for a new one"));
         }
@@ -277,9 +282,11 @@ impl Replica {
         let mut frames = vec![Frame::Welcome { ticket: key, space, mac }];
         let ops: Vec<Vec<u8>> = known.roster.ops().map(<[u8]>::to_vec).collect();
         let last = ops.len().saturating_sub(1);
-        frames.extend(
-            ops.into_iter().enumerate().map(|(index, bytes)| Frame::Grant { ticket: key, last: index == last, bytes }),
-        );
+        frames.extend(ops.into_iter().enumerate().map(|(index, bytes)| Frame::Grant {
+            ticket: key,
+            last: index == last,
+            bytes,
+        }));
         for frame in frames {
             self.send(link, &frame);
         }

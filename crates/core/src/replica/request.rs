@@ -1,17 +1,18 @@
 //! What the app asks. Everything local is answered without a peer (I7).
 
+use super::Replica;
 use super::durable::Effect;
 use super::identity::check_name;
 use super::space::{QueuedEdit, Space};
-use super::Replica;
 use crate::catalogue::CollectionDefinition;
 use crate::id::{CollectionTag, SpaceId};
 use crate::input::{DocEdit, Request, RequestId};
 use crate::job::WriteError;
-use crate::limits::EDITS_PER_REQUEST;
+use crate::limits::{EDITS_PER_REQUEST, KEY_BYTES};
 use crate::output::{Edited, Reply, RequestError};
 use crate::role::Role;
 use crate::roster::author;
+use crate::seal::document_id_from_key;
 
 /// An edit request whose parts are on their way.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl Replica {
             Request::CreateSpace { name } => self.create_space(id, &name),
             Request::DefineCollection { space, definition } => self.define_collection(id, space, definition),
             Request::Edit { space, collection, edits } => self.edit(id, space, collection, edits),
+            Request::DocumentIds { space, collection, keys } => self.document_ids(id, space, &collection, &keys),
             Request::Invite { space, role, expires_unix_s, peer, addresses } => {
                 self.invite(id, space, role, expires_unix_s, peer, addresses)
             }
@@ -68,7 +70,8 @@ impl Replica {
         space: SpaceId,
         definition: CollectionDefinition,
     ) -> Result<(), RequestError> {
-        check_name(&definition.name).map_err(|error| RequestError::Invalid(format!("the collection's name: {error}")))?;
+        check_name(&definition.name)
+            .map_err(|error| RequestError::Invalid(format!("the collection's name: {error}")))?;
         self.require(space, Role::Admin, "define a collection", Role::can_administer)?;
         let (keys, wall_ms) = (self.keys(), self.now.wall_ms);
         let known = self.space(space)?;
@@ -112,6 +115,23 @@ impl Replica {
         }
         self.requests.insert(id, EditRequest { results: vec![None; count], open: count });
         self.pump(space, collection);
+        Ok(())
+    }
+
+    fn document_ids(
+        &mut self,
+        id: RequestId,
+        space: SpaceId,
+        collection: &CollectionTag,
+        keys: &[String],
+    ) -> Result<(), RequestError> {
+        if let Some(long) = keys.iter().find(|key| key.is_empty() || key.len() > KEY_BYTES) {
+            let message = format!("a key has {} bytes; it must have 1 to {KEY_BYTES}: choose another one", long.len());
+            return Err(RequestError::Invalid(message));
+        }
+        let tag_key = self.space(space)?.tag_key.as_ref().ok_or(RequestError::NoKey)?;
+        let ids = keys.iter().map(|key| document_id_from_key(tag_key, collection, key)).collect();
+        self.reply(id, Ok(Reply::DocumentIds(ids)));
         Ok(())
     }
 

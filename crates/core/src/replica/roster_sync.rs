@@ -7,7 +7,9 @@ use crate::batch::StoreOp;
 use crate::bytes::Writer;
 use crate::id::{DeviceId, OpHash, SpaceId};
 use crate::input::LinkId;
-use crate::limits::{FRAME_PEERS, FRAME_ROSTER_POSITIONS, PEER_ADDRESSES, PEER_ID_BYTES, ROSTER_OPS, ROSTER_ROUNDS, ROSTER_ROUND_BYTES};
+use crate::limits::{
+    FRAME_PEERS, FRAME_ROSTER_POSITIONS, PEER_ADDRESSES, PEER_ID_BYTES, ROSTER_OPS, ROSTER_ROUND_BYTES, ROSTER_ROUNDS,
+};
 use crate::output::{Event, Output, PeerAddress, RequestError};
 use crate::roster::{Inserted, OpRefused, Roster};
 use crate::wire::{Frame, PeerHint, RosterPosition};
@@ -94,13 +96,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_roster_have(
-        &mut self,
-        link: LinkId,
-        space: SpaceId,
-        more: bool,
-        positions: Vec<RosterPosition>,
-    ) {
+    pub(super) fn on_roster_have(&mut self, link: LinkId, space: SpaceId, more: bool, positions: Vec<RosterPosition>) {
         let Some(state) = self.links.get_mut(&link) else { return };
         let Some(handle) = state.handle(space) else { return };
         let Some(shared) = state.space_mut(space) else { return };

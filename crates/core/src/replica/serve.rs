@@ -84,7 +84,7 @@ impl Replica {
             let order: Vec<JournalId> = after.chain(shared.todo.iter()).map(|(id, _)| *id).collect();
             for id in order {
                 let Some(out) = shared.todo.get_mut(&id) else { continue };
-                let durable = known.journals.get(&id).map_or(0, |journal| journal.durable.seq);
+                let durable = known.journals.get(&id).map_or(0, |journal| journal.shown().seq);
                 let held = shared.receipted.get(&id).copied().unwrap_or(0);
                 out.next = out.next.max(held + 1);
                 if out.next > durable {
@@ -122,7 +122,7 @@ impl Replica {
     fn announce(&mut self, link: LinkId, handle: Handle, space: SpaceId, id: JournalId) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(journal) = known.journals.get(&id) else { return };
-        let positions = vec![(id, journal.durable)];
+        let positions = vec![(id, journal.shown())];
         let arrival = known.durable_arrival;
         self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
     }

@@ -9,7 +9,7 @@ use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
 use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, Position, SpaceId, StoreId};
 use crate::input::{Class, DocEdit, LinkId, RequestId};
-use crate::job::Content;
+use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
 use crate::limits::{PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::roster::{Keyring, Roster};
@@ -75,6 +75,8 @@ pub(super) struct Journal {
     pub(super) durable_arrival: u64,
     /// Entries after `state.applied` whose content is in memory.
     pub(super) opened: BTreeMap<u64, OpenedEntry>,
+    /// What its next entry builds on without saying so: it is not tried again before that comes.
+    pub(super) lacks: Option<Lacking>,
 }
 
 /// An entry that waits to be applied.
@@ -88,7 +90,16 @@ pub(super) struct OpenedEntry {
 impl Journal {
     pub(super) fn new(state: JournalState) -> Journal {
         let durable = state.held;
-        Journal { state, receiving: durable, durable, durable_arrival: state.arrival, opened: BTreeMap::new() }
+        Journal { state, receiving: durable, durable, durable_arrival: state.arrival, opened: BTreeMap::new(), lacks: None }
+    }
+
+    /// How far others are told that it is held, and sent it: to its durable end. Of a journal whose author broke the rules,
+    /// every member shows the first entry that is not valid and nothing after it, so that all show the same.
+    pub(super) fn shown(&self) -> Position {
+        if self.state.closed && self.state.applied < self.durable.seq {
+            return Position { seq: self.state.applied + 1, hash: Position::START.hash };
+        }
+        self.durable
     }
 
     pub(super) fn empty() -> Journal {
@@ -256,9 +267,8 @@ impl Space {
     pub(super) fn frontier_digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("farshore 2026 frontier digest v1");
         for (id, journal) in self.journals.iter().filter(|(_, journal)| journal.durable.seq > 0) {
-            hasher.update(&id.to_bytes());
-            hasher.update(&journal.durable.seq.to_be_bytes());
-            hasher.update(&journal.durable.hash.0);
+            let shown = journal.shown();
+            hasher.update(&id.to_bytes()).update(&shown.seq.to_be_bytes()).update(&shown.hash.0);
         }
         *hasher.finalize().as_bytes()
     }
@@ -267,7 +277,7 @@ impl Space {
     pub(super) fn frontier_since(&self, after: u64) -> Vec<(JournalId, Position)> {
         let journals = self.journals.iter();
         let newer = journals.filter(|(_, journal)| journal.durable.seq > 0 && journal.durable_arrival > after);
-        newer.map(|(id, journal)| (*id, journal.durable)).collect()
+        newer.map(|(id, journal)| (*id, journal.shown())).collect()
     }
 
     pub(super) fn edit_wins(&self, collection: &CollectionTag) -> bool {

@@ -10,16 +10,25 @@ use std::sync::Arc;
 use super::durable::Effect;
 use super::space::{Busy, Journal, QueuedEdit, Space, Unstored};
 use super::{JobPurpose, LoadPurpose, Replica};
-use crate::batch::{Load, StoreOp};
+use crate::batch::{ContentOp, Load, StoreOp};
 use crate::entry::{Group, Header};
 use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocOp;
 use crate::job::{
-    Applied, ApplyEntry, ApplyJob, Content, DocSource, Job, OpenTask, Opened, WorkedDocument, WriteError, WriteJob, Written,
+    Applied, ApplyEntry, ApplyJob, Content, DocSource, Job, OpenTask, Opened, WorkedDocument, WriteError, WriteJob,
+    Written,
 };
 use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
 use crate::output::{Edited, Event};
 use crate::payload::ItemBody;
+
+/// What became of worked documents.
+struct PutBack {
+    ops: Vec<StoreOp>,
+    changed: Vec<DocumentId>,
+    /// Those that began a new generation.
+    restarted: BTreeSet<DocumentId>,
+}
 
 impl Replica {
     /// Starts whatever can be started for a collection.
@@ -104,12 +113,7 @@ impl Replica {
     }
 
     /// All documents are at hand: the job can run.
-    pub(super) fn start_job(
-        &mut self,
-        space: SpaceId,
-        collection: CollectionTag,
-        documents: Vec<(DocKey, DocSource)>,
-    ) {
+    pub(super) fn start_job(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
         let (keys, device, incarnation) = (self.keys(), self.device(), self.identity.incarnation);
         let time = self.clock.tick(self.now.wall_ms);
         let Some(known) = self.spaces.get_mut(&space) else { return };
@@ -172,13 +176,16 @@ impl Replica {
             return;
         }
         let place = entry.as_ref().map(|entry| (entry.header.journal, entry.position()));
-        let (mut ops, changed) = self.put_back(documents);
+        let PutBack { mut ops, changed, restarted } = self.put_back(documents);
+        self.retry_lacking(space, collection, &BTreeSet::new(), &restarted);
         let mut effects = Vec::new();
         let mut unchanged = Vec::new();
         for (queued, result) in edits.into_iter().zip(results) {
             let document = queued.edit.document;
             match result {
-                Ok(true) => effects.push(Effect::Edited(queued.request, queued.index, Edited { document, entry: place })),
+                Ok(true) => {
+                    effects.push(Effect::Edited(queued.request, queued.index, Edited { document, entry: place }))
+                }
                 Ok(false) => unchanged.push((queued, Ok(Edited { document, entry: None }))),
                 Err(error) => unchanged.push((queued, Err(error))),
             }
@@ -209,8 +216,9 @@ impl Replica {
     }
 
     pub(super) fn on_applied(&mut self, space: SpaceId, collection: CollectionTag, applied: Applied) {
-        let Applied { count, rejected, failed, documents } = applied;
-        let (mut ops, changed) = self.put_back(documents);
+        let Applied { count, rejected, lacks, brought, failed, documents } = applied;
+        let PutBack { mut ops, changed, restarted } = self.put_back(documents);
+        self.retry_lacking(space, collection, &brought, &restarted);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(work) = known.collections.get_mut(&collection) else { return };
         let Busy::Applying(picked) = mem::take(&mut work.busy) else { return };
@@ -236,8 +244,14 @@ impl Replica {
             effects.push(Effect::Notify(event));
             ops.push(StoreOp::PutRejected { space, journal: *journal, position: *position, reason });
         }
+        if let (Some(_), Some((journal, _))) = (lacks, picked.get(count))
+            && let Some(known) = known.journals.get_mut(journal)
+        {
+            known.lacks = lacks;
+        }
         for journal in &journals {
-            let done = known.journals.get(journal).is_none_or(|j| j.state.closed || j.state.applied >= j.state.held.seq);
+            let done =
+                known.journals.get(journal).is_none_or(|j| j.state.closed || j.state.applied >= j.state.held.seq);
             if done && let Some(work) = known.collections.get_mut(&collection) {
                 work.unapplied.remove(journal);
             }
@@ -250,10 +264,29 @@ impl Replica {
         self.pump(space, collection);
     }
 
+    /// Lets entries be tried again that lacked one of these changes, or whose document began a new life.
+    fn retry_lacking(
+        &mut self,
+        space: SpaceId,
+        collection: CollectionTag,
+        brought: &BTreeSet<[u8; 32]>,
+        restarted: &BTreeSet<DocumentId>,
+    ) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(work) = known.collections.get(&collection) else { return };
+        for id in &work.unapplied {
+            let Some(journal) = known.journals.get_mut(id) else { continue };
+            if journal.lacks.is_some_and(|l| brought.contains(&l.change) || restarted.contains(&l.document)) {
+                journal.lacks = None;
+            }
+        }
+    }
+
     /// Puts worked documents into the cache; returns what the store must do and which views changed.
-    fn put_back(&mut self, documents: Vec<WorkedDocument>) -> (Vec<StoreOp>, Vec<DocumentId>) {
+    fn put_back(&mut self, documents: Vec<WorkedDocument>) -> PutBack {
         let mut ops = Vec::new();
         let mut changed = Vec::new();
+        let mut restarted = BTreeSet::new();
         for WorkedDocument { key, document, change } in documents {
             if let Some(document) = document {
                 self.cache.put(key, document);
@@ -261,10 +294,13 @@ impl Replica {
             if let Some(change) = change {
                 changed.push(key.document);
                 let (record, content, view) = (change.record, change.content, change.view);
+                if matches!(content, ContentOp::Restart(_)) {
+                    restarted.insert(key.document);
+                }
                 ops.push(StoreOp::PutDocument { key, record, content, view });
             }
         }
-        (ops, changed)
+        PutBack { ops, changed, restarted }
     }
 
     /// Moves entries that were held back for one commit into the batch being made.
@@ -282,7 +318,12 @@ impl Replica {
         for Unstored { entry, arrival, source } in work.unstored.drain(..) {
             let journal = entry.header.journal;
             journals.insert(journal);
-            ops.push(StoreOp::PutEntry { space, journal, position: entry.position(), bytes: entry.as_bytes().to_vec() });
+            ops.push(StoreOp::PutEntry {
+                space,
+                journal,
+                position: entry.position(),
+                bytes: entry.as_bytes().to_vec(),
+            });
             effects.push(Effect::EntryDurable { space, entry, arrival, source: Some(source) });
         }
         journals
@@ -317,7 +358,11 @@ impl Replica {
         let absent = work.unapplied.iter().find_map(|id| {
             let journal = known.journals.get(id)?;
             let next = journal.state.applied + 1;
-            (!journal.opened.contains_key(&next) && next <= journal.durable.seq).then_some((*id, next, journal.durable.seq))
+            (!journal.opened.contains_key(&next) && next <= journal.durable.seq).then_some((
+                *id,
+                next,
+                journal.durable.seq,
+            ))
         });
         let waiting = match absent {
             Some(_) => None,
@@ -343,7 +388,11 @@ impl Replica {
             tasks.push(OpenTask { entry: Arc::new(entry), verify: false, key });
         }
         if tasks.is_empty() {
-            self.stick(space, collection, "entries that the store should hold are not there; run `farshore check`".into());
+            self.stick(
+                space,
+                collection,
+                "entries that the store should hold are not there; run `farshore check`".into(),
+            );
             return;
         }
         self.job(Job::Open(tasks), JobPurpose::Reopen { space, collection });
@@ -415,14 +464,18 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
     loop {
         let before = picked.len();
         for id in &work.unapplied {
-            let Some(journal) = space.journals.get(id).filter(|journal| !journal.state.closed) else { continue };
+            let Some(journal) = space.journals.get(id).filter(|journal| !journal.state.closed && journal.lacks.is_none()) else {
+                continue;
+            };
             loop {
                 let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
                 let Some(opened) = journal.opened.get(&next) else { break };
                 let size = match &opened.content {
                     Content::NoKey => break,
                     Content::Broken(_) => 0,
-                    Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => break,
+                    Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
+                        break;
+                    }
                     Content::Items(_, bytes) => *bytes,
                 };
                 let ready = opened.deps.iter().all(|dep| {

@@ -51,7 +51,10 @@ impl Node {
     }
 
     pub async fn next(&mut self) -> Event {
-        timeout(PATIENCE, self.events.recv()).await.expect("an event").expect("a running network")
+        match timeout(PATIENCE, self.events.recv()).await {
+            Ok(event) => event.expect("a running network"),
+            Err(_) => panic!("nothing more happens; passed over: {:?}\n{:#?}", self.passed, self.net.status().await),
+        }
     }
 
     /// The first event, of those passed over and those to come, that `pick` picks.

@@ -1,0 +1,29 @@
+//! The control socket: how a command reaches the device that `farshore up` runs.
+//!
+//! One line of JSON is one message. The server greets; then the client sends a request and reads replies until `done`
+//! or `error`, as often as it likes. An import sends its rows in numbered batches behind the request and reads an
+//! acknowledgement for each when it is durable. Closing the connection ends the request that runs.
+//!
+//! The same requests run in the command's own process where no device runs: see [`Session`].
+
+mod client;
+mod endpoint;
+mod exchange;
+mod item;
+mod line;
+mod message;
+mod server;
+
+pub use client::{Client, Import, Replies, Session};
+pub use endpoint::{Claim, Endpoint};
+pub use exchange::{Batches, Exchange, Executor, ReplySink};
+pub(crate) use item::{decode, encode};
+pub use item::{
+    ChangeItem, CollectionItem, ConflictItem, DigestItem, DocumentItem, ImportedItem, InitItem, LogItem, MemberItem,
+    PeerItem, SpaceItem, SpaceSync, StatusItem, TicketItem, UpItem, WrittenItem,
+};
+pub use message::{
+    Batch, CONTROL_VERSION, Comparison, Container, DeletePolicy, DocumentName, Edit, Filter, Greeting, Place, Reply,
+    Request, Role,
+};
+pub use server::{Server, ServerOptions};

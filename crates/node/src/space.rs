@@ -1,0 +1,129 @@
+//! [`Space`]: who shares, and what collections there are.
+
+use farshore_core::catalogue::CollectionDefinition;
+use farshore_core::id::{CollectionTag, SpaceId};
+use farshore_core::input::{MemberInfo, Request};
+use farshore_core::output::{CollectionStatus, Reply, RequestError, SpaceStatus};
+use farshore_core::role::Role;
+use farshore_core::value::Value;
+use farshore_store::Rejected;
+
+use crate::collection::Collection;
+use crate::error::Error;
+use crate::invite::Invitation;
+use crate::node::{Node, unexpected};
+
+/// A space on this device. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Space {
+    node: Node,
+    id: SpaceId,
+    name: Option<String>,
+}
+
+impl Space {
+    pub(crate) fn new(node: Node, status: &SpaceStatus) -> Self {
+        Space { node, id: status.space, name: status.name.clone() }
+    }
+
+    /// The space's id: the same on every device.
+    pub fn id(&self) -> SpaceId {
+        self.id
+    }
+
+    /// What its founder called it; `None` while its key was not here yet when this handle was made.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The node that it is on.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The state of the space, now.
+    ///
+    /// # Errors
+    /// As for [`Node::status`]; [`Error::NoSpace`].
+    pub async fn status(&self) -> Result<SpaceStatus, Error> {
+        let status = self.node.status().await?;
+        let space = status.engine.spaces.iter().find(|space| space.space == self.id);
+        space.cloned().ok_or_else(|| Error::NoSpace(self.id.to_string()))
+    }
+
+    /// Its members' devices.
+    ///
+    /// # Errors
+    /// As for [`Space::status`].
+    pub async fn members(&self) -> Result<Vec<MemberInfo>, Error> {
+        Ok(self.status().await?.members)
+    }
+
+    /// Its collections.
+    ///
+    /// # Errors
+    /// As for [`Space::status`].
+    pub async fn collections(&self) -> Result<Vec<CollectionStatus>, Error> {
+        Ok(self.status().await?.collections)
+    }
+
+    /// Edits of this device that no member may see, because it had lost the right to make them: kept for their author.
+    ///
+    /// # Errors
+    /// [`Error::Disk`].
+    pub async fn rejected(&self) -> Result<Vec<Rejected>, Error> {
+        let (reader, id) = (self.node.inner.reader.get()?, self.id);
+        let read = tokio::task::spawn_blocking(move || reader.rejected(&id)).await;
+        Ok(read.map_err(|error| Error::Internal(format!("reading panicked: {error}")))??)
+    }
+
+    /// Prepares an invitation: see [`Node::invite`].
+    pub fn invite(&self, role: Role) -> Invitation {
+        self.node.invite(self, role)
+    }
+
+    /// Adds a collection with other policies than the defaults, or changes one. Every member learns of it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when this device is no admin of the space, or when the definition is out of bounds.
+    pub async fn create_collection(&self, definition: CollectionDefinition) -> Result<CollectionTag, Error> {
+        match self.node.ask(Request::DefineCollection { space: self.id, definition }).await? {
+            Reply::Collection(tag) => Ok(tag),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A collection by its name, with documents of an app's type. An admin's device creates it, with the default policies,
+    /// when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there is none of this name and this device is no admin: an admin must create it, or this
+    /// device has yet to sync.
+    pub async fn collection<T>(&self, name: &str) -> Result<Collection<T>, Error> {
+        let status = self.status().await?;
+        if let Some(tag) = tag_of(&status, name) {
+            return Ok(Collection::new(self.clone(), tag, name));
+        }
+        if status.role != Some(Role::Admin) {
+            return Err(RequestError::UnknownCollection(name.to_owned()).into());
+        }
+        let tag = self.create_collection(CollectionDefinition::new(name)).await?;
+        Ok(Collection::new(self.clone(), tag, name))
+    }
+
+    /// A collection that must exist, with documents as plain values.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when there is none of this name.
+    pub async fn existing_collection(&self, name: &str) -> Result<Collection<Value>, Error> {
+        let status = self.status().await?;
+        match tag_of(&status, name) {
+            Some(tag) => Ok(Collection::new(self.clone(), tag, name)),
+            None => Err(RequestError::UnknownCollection(name.to_owned()).into()),
+        }
+    }
+}
+
+fn tag_of(status: &SpaceStatus, name: &str) -> Option<CollectionTag> {
+    status.collections.iter().find(|collection| collection.name.as_deref() == Some(name)).map(|found| found.collection)
+}

@@ -1,0 +1,28 @@
+//! The first program: todos in a store, durable, mergeable, watched. `cargo run --example quickstart -- todos.fsh`
+use farshore::{Error, Node, field};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Todo {
+    pub title: String,
+    pub done: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let path = std::env::args().nth(1).unwrap_or_else(|| "todos.fsh".into());
+    let node = Node::open(path).await?;
+    println!("{:?}", run(&node).await?);
+    node.shutdown().await;
+    Ok(())
+}
+
+pub async fn run(node: &Node) -> Result<Vec<Todo>, Error> {
+    let space = node.create_space("household").await?; // on a second device: node.join(ticket, time)
+    let todos = space.collection::<Todo>("todos").await?;
+    let milk = todos.insert(Todo { title: "Milk".into(), done: false }).await?; // durable when it returns
+    todos.insert(Todo { title: "Bread".into(), done: false }).await?;
+    milk.change(|todo| todo.done = true).await?;
+    let open = todos.query().filter(field("done").eq(false)).run().await?;
+    Ok(open.into_iter().map(|(_, todo)| todo).collect())
+}

@@ -1,0 +1,14 @@
+//! The quickstart does what it says.
+
+#[allow(dead_code, unreachable_pub, missing_docs)] // The program itself, with a `main` that no test calls.
+#[path = "../quickstart.rs"]
+mod quickstart;
+
+#[tokio::test]
+async fn the_quickstart_shows_the_todo_that_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = farshore::Node::builder(dir.path().join("todos.fsh")).offline(true).open().await.unwrap();
+    let left = quickstart::run(&node).await.unwrap();
+    assert_eq!(left.iter().map(|todo| todo.title.as_str()).collect::<Vec<_>>(), ["Bread"]);
+    node.shutdown().await;
+}
