@@ -113,3 +113,14 @@ pub const LIST_ROWS_BUFFERED: usize = 500;
 
 /// Most columns of a list that are shown without being asked for. More are unreadable on any terminal.
 pub const LIST_COLUMNS_MAX: usize = 16;
+
+// --- the demo ---
+
+/// How long one step of the demo may take. All of it takes under 90 s on two cores.
+pub const DEMO_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the demo asks the devices how far they are: often enough for a bar, seldom enough not to slow them down.
+pub const DEMO_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Bytes that Ben has received of a sync when it is killed: past the handshakes, before the end.
+pub const DEMO_KILL_AFTER_BYTES: u64 = 48 * 1024;

@@ -14,6 +14,8 @@ use crate::settings::{Settings, Up};
 use executor::Device;
 use farshore::{Builder, Create, NetworkState, Node, OpenError};
 use std::future::Future;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Whether a command that opens the store for itself needs peers.
@@ -40,8 +42,22 @@ pub async fn session(settings: &Settings, network: Network) -> Result<Session, F
     let endpoint = Endpoint::for_store(&settings.store)?;
     match Client::connect(&endpoint).await? {
         Some(client) => Ok(Session::Remote(client)),
-        None => open(settings, network).await.map(Session::Local),
+        None => {
+            look(&settings.store)?;
+            open(settings, network).await.map(Session::Local)
+        }
     }
+}
+
+/// Looks at a path before anything is made of it: a plain mistake gets its own answer, and leaves no traces.
+fn look(store: &Path) -> Result<(), Failure> {
+    let problem = match store.metadata() {
+        Ok(meta) if meta.is_dir() => OpenError::IsDirectory(store.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => OpenError::Missing(store.to_owned()),
+        // The store says the rest better.
+        Ok(_) | Err(_) => return Ok(()),
+    };
+    Err(farshore::Error::from(problem).into())
 }
 
 /// Creates the store of these settings.
@@ -51,6 +67,10 @@ pub async fn init(settings: &Settings, name: &str, printer: &mut Printer) -> Res
     if let (true, Some(directory)) = (settings.store_is_default, settings.store.parent()) {
         std::fs::create_dir_all(directory)
             .map_err(|error| Failure::io(format_args!("create {}", directory.display()), &error))?;
+    }
+    let parent = settings.store.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if parent.is_some_and(|parent| !parent.exists()) {
+        return Err(farshore::Error::from(OpenError::NoDirectory(settings.store.clone())).into());
     }
     let node = Node::builder(&settings.store).create(Create::New).name(name).offline(true).open().await?;
     let device = node.device().await?.to_string();
@@ -78,9 +98,7 @@ pub async fn up(
     shutdown: impl Future<Output = ()>,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
-    if !settings.store.exists() {
-        return Err(farshore::Error::from(OpenError::Missing(settings.store.clone())).into());
-    }
+    look(&settings.store)?;
     let endpoint = Endpoint::for_store(&settings.store)?;
     let claim = endpoint.claim()?; // before the store is opened, so that a second `up` is told who holds it
     let node = builder(settings, up).open().await?;

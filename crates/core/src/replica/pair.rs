@@ -351,7 +351,7 @@ impl Replica {
         join.grants.pop();
         let (ops, expected) = (std::mem::take(&mut join.grants), join.ticket.space);
         let built = super::roster_sync::build(&ops);
-        let (roster, store) = match built {
+        let (roster, mut store) = match built {
             Ok((roster, store)) if roster.space() == expected => (roster, store),
             Ok(_) => return self.end_join(key, Err("the inviter sent the roster of another space".into())),
             Err(error) => return self.end_join(key, Err(format!("the inviter's roster is not valid: {error}"))),
@@ -364,9 +364,9 @@ impl Replica {
             let peer = space.peers.entry(join.ticket.inviter).or_default();
             peer.peer_id.clone_from(&state.peer);
             peer.addresses = join.ticket.addresses.iter().take(crate::limits::PEER_ADDRESSES).cloned().collect();
-            peer.dirty = true;
+            // With the roster and not later: a program that ends when it has joined must find the inviter again.
+            store.push(StoreOp::PutPeer { space: expected, device: join.ticket.inviter, record: peer.encode() });
         }
-        self.peer_changed();
         self.spaces.insert(expected, space);
         self.store(store, vec![Effect::Joined { space: expected, ticket: key }]);
     }
