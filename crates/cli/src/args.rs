@@ -143,9 +143,13 @@ pub enum Command {
     #[command(after_help = "Example:\n  farshore peers")]
     Peers(Peers),
 
-    /// Show who changed what, the newest first
-    #[command(after_help = "Example:\n  farshore log\n  farshore log todos milk --limit 5")]
+    /// Show who wrote when, entry by entry, the newest first
+    #[command(after_help = "Example:\n  farshore log\n  farshore log todos --limit 5")]
     Log(Log),
+
+    /// Compute a collection's fingerprints: equal on two devices if all documents and their histories are
+    #[command(after_help = "Example:\n  farshore digest todos")]
+    Digest(Digest),
 
     /// Show two devices import, sync, edit offline, survive a kill, and agree
     #[command(after_help = "Example:\n  farshore demo\n  farshore demo --keep ./demo")]
@@ -193,6 +197,10 @@ pub struct Up {
     /// Where to listen instead, as IP:PORT or a multiaddr; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Vec<String>,
+    /// What members are told instead of where it listens, as a multiaddr: a forwarded port or a proxy; may be given
+    /// several times
+    #[arg(long, value_name = "MULTIADDR")]
+    pub announce: Vec<String>,
     /// A peer to dial, as a multiaddr; may be given several times
     #[arg(long, value_name = "MULTIADDR")]
     pub peer: Vec<String>,
@@ -561,12 +569,6 @@ pub struct Log {
     /// Only this collection
     #[arg(value_name = "COLLECTION")]
     pub collection: Option<String>,
-    /// Only the document with this key
-    #[arg(value_name = "KEY", conflicts_with = "id")]
-    pub key: Option<String>,
-    /// Only the document with this id
-    #[arg(long, value_name = "ID", requires = "collection")]
-    pub id: Option<String>,
     /// The space.
     #[command(flatten)]
     pub space: InSpace,
@@ -575,12 +577,26 @@ pub struct Log {
     pub limit: u64,
 }
 
+/// `digest`.
+#[derive(Clone, Debug, Args)]
+pub struct Digest {
+    /// The collection
+    #[arg(value_name = "COLLECTION")]
+    pub collection: String,
+    /// The space.
+    #[command(flatten)]
+    pub space: InSpace,
+}
+
 /// `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct Demo {
     /// Keep the stores and logs in this directory, which must not exist yet [default: a temporary one, removed]
     #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub keep: Option<PathBuf>,
+    /// Import only so many of the airports
+    #[arg(long, value_name = "NUMBER", hide = true, value_parser = clap::value_parser!(u64).range(100..))]
+    pub documents: Option<u64>,
 }
 
 /// `demo-proxy`.

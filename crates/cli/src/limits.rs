@@ -46,7 +46,8 @@ pub const IMPORT_ROWS_AHEAD: usize = 2048;
 
 // --- words of the command line ---
 
-/// Longest name of a space or a collection, in bytes. LEAD: the core has a limit of its own; this one answers sooner.
+/// Longest name of a space or a collection, in bytes. The core has the same limit; this one answers
+/// sooner.
 pub const NAME_LIMIT_BYTES: usize = 256;
 
 /// Longest document given on standard input, in bytes: as long as an imported row.
@@ -94,6 +95,11 @@ pub const BATCHES_UNACKNOWLEDGED_MAX: usize = 4;
 /// Longest path of a Unix domain socket, in bytes without the closing zero: 104 on macOS and the BSDs, 108 on Linux.
 pub const SOCKET_PATH_LIMIT_BYTES: usize = 103;
 
+// --- the device ---
+
+/// How long `up` waits to listen somewhere before it tells how things stand. Binding takes milliseconds.
+pub const LISTENING_WAIT: Duration = Duration::from_secs(2);
+
 // --- the terminal ---
 
 /// Time between two lines of progress where there is no terminal: enough to see life in a CI log, not enough to fill it.
@@ -107,3 +113,14 @@ pub const LIST_ROWS_BUFFERED: usize = 500;
 
 /// Most columns of a list that are shown without being asked for. More are unreadable on any terminal.
 pub const LIST_COLUMNS_MAX: usize = 16;
+
+// --- the demo ---
+
+/// How long one step of the demo may take. All of it takes under 90 s on two cores.
+pub const DEMO_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the demo asks the devices how far they are: often enough for a bar, seldom enough not to slow them down.
+pub const DEMO_LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Bytes that Ben has received of a sync when it is killed: past the handshakes, before the end.
+pub const DEMO_KILL_AFTER_BYTES: u64 = 48 * 1024;

@@ -131,6 +131,7 @@ impl Printer {
     /// Tells a person something beside the answer, unless they want quiet or envelopes.
     pub fn note(&mut self, text: &str) {
         if !self.quiet && !self.json {
+            let _ = self.out.flush(); // so that the two streams keep their order on a terminal
             let _ = writeln!(self.err, "{text}"); // there is nowhere left to complain
         }
     }

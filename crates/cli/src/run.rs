@@ -2,8 +2,9 @@
 
 use crate::args::CommandLine;
 use crate::commands;
-use crate::demo::proxy;
-use crate::device;
+use crate::control::{Request, Session};
+use crate::demo::{self, proxy};
+use crate::device::{self, Network};
 use crate::exit::{Exit, Failure};
 use crate::print::{Color, Printer, Voice};
 use crate::settings::{Settings, Task};
@@ -93,19 +94,38 @@ fn stop_signals() -> Result<impl Future<Output = ()>, Failure> {
 
 async fn task(settings: &Settings, printer: &mut Printer) -> Result<(), Failure> {
     match &settings.task {
-        Task::Ask(request) => commands::ask(request.clone(), &mut device::session(settings).await?, printer).await,
-        Task::Invite { request, qr } => {
-            commands::invite(request.clone(), *qr, &mut device::session(settings).await?, printer).await
+        Task::Ask(_) | Task::Invite { .. } | Task::List { .. } | Task::Export(_) => {
+            let mut session = device::session(settings, network(&settings.task)).await?;
+            let done = with_session(&settings.task, &mut session, printer).await;
+            session.close().await;
+            done
         }
-        Task::List { request, columns } => {
-            commands::list(request.clone(), columns, &mut device::session(settings).await?, printer).await
+        Task::Import(import) => {
+            commands::import(import, device::session(settings, Network::Off).boxed(), printer).await
         }
-        Task::Export(export) => commands::export(export, &mut device::session(settings).await?, printer).await,
-        Task::Import(import) => commands::import(import, device::session(settings).boxed(), printer).await,
         Task::DemoProxy(proxy) => {
             proxy::run(proxy.listen, proxy.to, BufReader::new(tokio::io::stdin()), tokio::io::stdout()).await
         }
-        // LEAD: init, and the demo's scenario over `device`, `demo::proxy` and `demo::airports`.
-        Task::Up(_) | Task::Init { .. } | Task::Demo { .. } => device::open(settings, None).await.map(|_| ()),
+        Task::Init { name } => device::init(settings, name, printer).await,
+        Task::Demo { keep, documents } => demo::run(keep.as_deref(), *documents, printer).await,
+        Task::Up(_) => Ok(()), // it has its own way to end, above
+    }
+}
+
+/// Whether a task needs peers where no device runs: to join, and to write a ticket that tells where this device will be.
+fn network(task: &Task) -> Network {
+    match task {
+        Task::Invite { .. } | Task::Ask(Request::Join { .. }) => Network::On,
+        _ => Network::Off,
+    }
+}
+
+async fn with_session(task: &Task, session: &mut Session, printer: &mut Printer) -> Result<(), Failure> {
+    match task {
+        Task::Ask(request) => commands::ask(request.clone(), session, printer).await,
+        Task::Invite { request, qr } => commands::invite(request.clone(), *qr, session, printer).await,
+        Task::List { request, columns } => commands::list(request.clone(), columns, session, printer).await,
+        Task::Export(export) => commands::export(export, session, printer).await,
+        _ => Ok(()), // only those above need a session
     }
 }

@@ -20,6 +20,8 @@ mod words;
 pub struct Settings {
     /// The store file.
     pub store: PathBuf,
+    /// Whether nobody named it, so that its directory is ours to create.
+    pub store_is_default: bool,
     /// How results are written.
     pub voice: Voice,
     /// When colours are used.
@@ -64,6 +66,8 @@ pub enum Task {
     Demo {
         /// Where to keep what it writes.
         keep: Option<PathBuf>,
+        /// How many of the airports; all if left out.
+        documents: Option<u64>,
     },
     /// Be the demo's proxy.
     DemoProxy(args::DemoProxy),
@@ -76,6 +80,8 @@ pub struct Up {
     pub port: Option<u16>,
     /// Multiaddrs to listen on instead.
     pub listen: Vec<String>,
+    /// Multiaddrs that members are told instead.
+    pub announce: Vec<String>,
     /// Multiaddrs to dial.
     pub peers: Vec<String>,
     /// Whether to look for devices on the local network.
@@ -134,6 +140,7 @@ impl Settings {
             return Err(Failure::usage("with --json standard output is for envelopes, so the rows need a file")
                 .remedy("name a file, or leave --json out and write --format ndjson"));
         }
+        let store_is_default = store.is_none();
         let store = match store {
             Some(path) if path.as_os_str().is_empty() => {
                 return Err(Failure::usage("--store is empty").remedy("name a file, such as --store todos.fsh"));
@@ -141,7 +148,7 @@ impl Settings {
             Some(path) => path,
             None => default_store(|name| std::env::var_os(name).map(PathBuf::from))?,
         };
-        Ok(Settings { store, voice: Voice { json, quiet }, color, log, task })
+        Ok(Settings { store, store_is_default, voice: Voice { json, quiet }, color, log, task })
     }
 }
 
@@ -226,10 +233,10 @@ fn task(command: args::Command, stdin: &mut dyn Read) -> Result<Task, Failure> {
         args::Command::Log(log) => Task::Ask(Request::Log {
             space: log.space.space,
             collection: log.collection,
-            document: maybe_document(log.key, log.id),
             limit: log.limit,
         }),
-        args::Command::Demo(demo) => Task::Demo { keep: demo.keep },
+        args::Command::Digest(digest) => Task::Ask(Request::Digest { place: place(digest.space, digest.collection) }),
+        args::Command::Demo(demo) => Task::Demo { keep: demo.keep, documents: demo.documents },
         args::Command::DemoProxy(proxy) => Task::DemoProxy(proxy),
     })
 }
@@ -238,6 +245,11 @@ fn up(up: args::Up) -> Result<Up, Failure> {
     Ok(Up {
         port: up.port,
         listen: up.listen.into_iter().map(words::listen).collect::<Result<_, _>>()?,
+        announce: up
+            .announce
+            .into_iter()
+            .map(|text| words::multiaddr("--announce", text))
+            .collect::<Result<_, _>>()?,
         peers: up.peer.into_iter().map(|text| words::multiaddr("--peer", text)).collect::<Result<_, _>>()?,
         mdns: !up.no_mdns,
         quic: !up.no_quic,

@@ -1,12 +1,7 @@
 //! What this binary is: its version, the commit it was built from, and the formats it speaks.
 
+use farshore::{FILE_SCHEMA, PROTOCOL_VERSION};
 use std::sync::LazyLock;
-
-// LEAD: replace these two by farshore::{FILE_SCHEMA, PROTOCOL_VERSION}.
-/// The schema version of store files.
-pub const FILE_SCHEMA: u32 = 1;
-/// The version of the protocol between devices.
-pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The commit, `unknown` where it was built without git.
 pub const COMMIT: &str = env!("FARSHORE_COMMIT");

@@ -18,6 +18,7 @@ const CODEC_DEFLATE: u8 = 1;
 /// Below this many bytes deflate rarely gains anything.
 const DEFLATE_FROM_BYTES: usize = 64;
 
+// 3 (blob reference), 4 (re-founding) and 5 (restore) are reserved.
 const KIND_CHANGES: u8 = 1;
 const KIND_TOMBSTONE: u8 = 2;
 
@@ -65,6 +66,7 @@ pub enum PackedChange {
     },
 }
 
+// 2 (carried by a gateway) is reserved.
 const ACTOR_DERIVED: u8 = 0;
 const ACTOR_GENESIS: u8 = 1;
 

@@ -375,8 +375,8 @@ fn marks_without_their_other_half_are_refused() {
     let end = Op::mark(&text, Some(&id(2, 1)), None);
     let sound = [Op::make("t", TEXT), Op::insert(&text, None, "a"), begin.clone(), end.clone()];
     assert!(decode(&RawChange::first(1, sound.to_vec()).chunk()).is_ok());
-    assert_eq!(with(&[begin.clone()]), (2, OpFault::Mark), "no end");
-    assert_eq!(with(&[end.clone()]), (2, OpFault::Mark), "no begin");
+    assert_eq!(with(std::slice::from_ref(&begin)), (2, OpFault::Mark), "no end");
+    assert_eq!(with(std::slice::from_ref(&end)), (2, OpFault::Mark), "no begin");
     assert_eq!(with(&[begin.clone(), begin.clone()]), (3, OpFault::Mark), "two begins");
     assert_eq!(with(&[begin.clone(), Op::insert(&text, None, "b"), end.clone()]), (3, OpFault::Mark), "text between");
     let elsewhere = Op { obj: None, ..end.clone() };
@@ -510,7 +510,7 @@ fn objects_nested_too_deeply_are_refused() {
         RawChange::first(1, (0..n).map(inside).collect())
     };
     admit_all(&[&nest(depth)]);
-    let deepest = Automerge::load(&replay(&[nest(depth).chunk()]).save()).unwrap();
+    let deepest = Automerge::load(&replay(std::slice::from_ref(&nest(depth).chunk())).save()).unwrap();
     assert!(format!("{:?}", deepest.hydrate(None)).len() > depth as usize);
     assert_eq!(fault_of(not_admitted(&[], &nest(depth + 1))), (limits::DEPTH, OpFault::Depth));
 }
@@ -552,6 +552,22 @@ fn predecessors_elsewhere_are_refused() {
             .with_preds(&[&id(6, 1)]),
     ];
     assert_eq!(next(over_mark), (2, OpFault::NoPredecessor));
+}
+
+#[test]
+fn a_value_over_an_element_of_a_text_is_refused() {
+    let root = objects();
+    let (text, element) = (id(3, 1), id(4, 1));
+    let over = Op { insert: false, ..Op::insert(&text, Some(&element), "B") }.with_preds(&[&element]);
+    for op in [over.clone(), Op { action: LIST, kind: 0, raw: vec![], ..over.clone() }] {
+        assert_eq!(fault_of(not_admitted(&[&root], &root.then(vec![op]))), (0, OpFault::TextUpdate));
+    }
+    let counter = Op { kind: 8, raw: vec![1], ..Op::insert(&text, None, "") };
+    let increment = Op { action: INCREMENT, kind: 4, raw: vec![1], key: Key::Elem(id(6, 1)), ..over.clone() };
+    let increment = increment.with_preds(&[&id(6, 1)]);
+    assert_eq!(fault_of(not_admitted(&[&root], &root.then(vec![counter, increment]))), (1, OpFault::TextUpdate));
+    let delete = Op { action: DELETE, kind: 0, raw: vec![], ..over };
+    admit_all(&[&root, &root.then(vec![delete])]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The formats, pinned: bytes made from fixed seeds equal those in `tests/vectors/roster.txt`, which the protocol document
-//! repeats. A difference here is a change of the wire or file format and needs a new version number, not a new vector.
+//! The formats, pinned: bytes made from fixed seeds equal those in `tests/vectors/roster.txt`, which `docs/protocol.md`
+//! explains. A difference here is a change of the wire or file format and needs a new version number, not a new vector.
 
 mod roster_support;
 
@@ -16,7 +16,6 @@ use farshore_core::ticket::{Ticket, Transcript, join_mac, welcome_mac};
 use zeroize::Zeroizing;
 
 const PINNED: &str = include_str!("vectors/roster.txt");
-const DOCUMENT: &str = include_str!("../../../docs/protocol-roster.md");
 
 fn device() -> (UserKey, DeviceKeys, DeviceCertificate) {
     let user = UserKey::generate(&mut Entropy::from_seed(&[1; 32], "user"));
@@ -146,7 +145,7 @@ fn ticket_vectors(out: &mut Vec<(String, String)>) {
 }
 
 #[test]
-fn the_formats_are_those_that_were_pinned_and_documented() {
+fn the_formats_are_those_that_were_pinned() {
     let mut made = Vec::new();
     key_vectors(&mut made);
     op_vectors(&mut made);
@@ -155,7 +154,6 @@ fn the_formats_are_those_that_were_pinned_and_documented() {
     let pinned: Vec<&str> = PINNED.lines().collect();
     for line in &made {
         assert!(pinned.contains(&line.as_str()), "not pinned: {line}");
-        assert!(DOCUMENT.lines().any(|documented| documented == line), "not documented: {line}");
     }
     assert_eq!(made.len(), pinned.len());
 }

@@ -63,7 +63,7 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        let now = std::time::Instant::now();
+        let now = tokio::time::Instant::now();
         self.limiter.incoming(connection, ip_of(remote), now).map_err(|refused| {
             debug!(%remote, %refused, "incoming connection refused");
             ConnectionDenied::new(refused)

@@ -1,7 +1,7 @@
 //! [`Dials`]: the dials under way, and who waits for which. A dial is one connection attempt over all addresses of a
 //! peer; a caller without a peer id gets one attempt an address.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -56,7 +56,7 @@ struct Waiter {
 
 /// See the head of the file.
 pub(crate) struct Dials {
-    attempts: HashMap<ConnectionId, Attempt>,
+    attempts: BTreeMap<ConnectionId, Attempt>,
     waiters: BTreeMap<u64, Waiter>,
     next_waiter: u64,
     /// Names being looked up. The caller polls it and calls [`Dials::start`] with what comes out.
@@ -72,7 +72,12 @@ pub(crate) struct BookFailure {
 
 impl Dials {
     pub(crate) fn new() -> Self {
-        Dials { attempts: HashMap::new(), waiters: BTreeMap::new(), next_waiter: 0, resolving: FuturesUnordered::new() }
+        Dials {
+            attempts: BTreeMap::new(),
+            waiters: BTreeMap::new(),
+            next_waiter: 0,
+            resolving: FuturesUnordered::new(),
+        }
     }
 
     /// Dials for a caller. Addresses may end in `/p2p/...`; those without belong to `peer`, if there is one.

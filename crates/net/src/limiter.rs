@@ -2,10 +2,10 @@
 //!
 //! libp2p's own `connection-limits` keeps an entry for every peer id that ever connected; this one forgets.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::limits::*;
 
@@ -20,20 +20,20 @@ pub(crate) struct Refused {
 /// Counts connections by id. Generic in the ids only so that tests need no swarm.
 #[derive(Debug)]
 pub(crate) struct Limiter<C, P> {
-    pending_in: HashSet<C>,
-    pending_out: HashSet<C>,
-    established: HashMap<C, P>,
-    handshakes: HashMap<IpAddr, u32>,
+    pending_in: BTreeSet<C>,
+    pending_out: BTreeSet<C>,
+    established: BTreeMap<C, P>,
+    handshakes: BTreeMap<IpAddr, u32>,
     window_start: Option<Instant>,
 }
 
-impl<C: Copy + Eq + Hash, P: Copy + Eq> Limiter<C, P> {
+impl<C: Copy + Ord, P: Copy + Eq> Limiter<C, P> {
     pub(crate) fn new() -> Self {
         Limiter {
-            pending_in: HashSet::new(),
-            pending_out: HashSet::new(),
-            established: HashMap::new(),
-            handshakes: HashMap::new(),
+            pending_in: BTreeSet::new(),
+            pending_out: BTreeSet::new(),
+            established: BTreeMap::new(),
+            handshakes: BTreeMap::new(),
             window_start: None,
         }
     }

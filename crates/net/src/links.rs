@@ -1,7 +1,7 @@
 //! [`Links`]: all connections and the links that run on them. It turns what happens to connections into the decisions
 //! of `choice.rs`, starts and ends the link tasks, and leaves what only the swarm can do as [`Order`]s.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::link::{self, LinkInfo, LinkShared, Report};
 use crate::status::LinkStatus;
 
 /// The links that take frames. The handle sends through it without going by the network task.
-pub(crate) type LinkTable = Arc<RwLock<HashMap<LinkId, Arc<LinkShared>>>>;
+pub(crate) type LinkTable = Arc<RwLock<BTreeMap<LinkId, Arc<LinkShared>>>>;
 
 /// What the network task must do or know.
 #[derive(Debug)]
@@ -54,10 +54,10 @@ pub(crate) struct Links {
     events: mpsc::Sender<Event>,
     reports: mpsc::UnboundedSender<Report>,
     heartbeat: Duration,
-    connections: HashMap<ConnectionId, Connection>,
-    choices: HashMap<PeerId, Choice<ConnectionId>>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    choices: BTreeMap<PeerId, Choice<ConnectionId>>,
     /// Links from their start until their owner has heard of their end.
-    carriers: HashMap<LinkId, (PeerId, ConnectionId)>,
+    carriers: BTreeMap<LinkId, (PeerId, ConnectionId)>,
     next_link: u64,
 }
 
@@ -86,9 +86,9 @@ impl Links {
             events,
             reports,
             heartbeat,
-            connections: HashMap::new(),
-            choices: HashMap::new(),
-            carriers: HashMap::new(),
+            connections: BTreeMap::new(),
+            choices: BTreeMap::new(),
+            carriers: BTreeMap::new(),
             next_link: 1,
         }
     }

@@ -76,7 +76,7 @@ impl Task {
         self.listen();
         let mut clock = interval(CLOCK_TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_tick = SystemTime::now();
+        let mut last_tick = wall_clock();
         loop {
             self.dial_due();
             match self.next_step(&mut clock).await {
@@ -103,7 +103,7 @@ impl Task {
                     }
                 }
                 Step::Tick => {
-                    let now = SystemTime::now();
+                    let now = wall_clock();
                     // The tick is late by the wall clock: we, or the whole machine, were stopped in between. The
                     // monotonic clock may have stood still meanwhile, so no timer of ours has noticed.
                     if now.duration_since(last_tick).is_ok_and(|passed| passed > CLOCK_TICK + CLOCK_JUMP) {
@@ -394,6 +394,12 @@ impl Task {
             }
         }
     }
+}
+
+/// The wall clock, for one purpose: to notice that the monotonic one stood still.
+#[expect(clippy::disallowed_methods, reason = "it decides only whether to check the links, never what is stored")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Why a dial that was asked for could not even be handed to the task.

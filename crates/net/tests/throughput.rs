@@ -3,10 +3,9 @@
 
 mod common;
 
-use std::time::Instant;
-
 use common::{Node, config, linked, quic, tcp};
 use farshore_net::{Class, Event, SendError};
+use tokio::time::Instant;
 
 const MIB: usize = 1024 * 1024;
 

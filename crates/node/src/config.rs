@@ -25,6 +25,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) listen: Vec<String>,
     /// 0: the one that the store remembers, or any free one, which the store then remembers.
     pub(crate) port: u16,
+    /// What peers are told instead of the addresses listened on; empty: those.
+    pub(crate) announce: Vec<String>,
     pub(crate) mdns: bool,
     pub(crate) quic: bool,
     /// Addresses that are dialled at start; with a peer id at their end they are kept.
@@ -59,6 +61,7 @@ impl Builder {
                 offline: false,
                 listen: Vec::new(),
                 port: 0,
+                announce: Vec::new(),
                 mdns: true,
                 quic: true,
                 dial: Vec::new(),
@@ -102,6 +105,13 @@ impl Builder {
     /// times.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.network.listen.push(address.into());
+        self
+    }
+
+    /// Tells members this multiaddr instead of those at which this device listens: that of a forwarded port or of a proxy in
+    /// front of it. May be called several times. Tickets have [`Invitation::address`](crate::Invitation::address).
+    pub fn announce(mut self, address: impl Into<String>) -> Self {
+        self.network.announce.push(address.into());
         self
     }
 

@@ -42,6 +42,7 @@
 
 mod collection;
 mod config;
+mod digest;
 mod disk;
 mod document;
 mod driver;
@@ -62,6 +63,7 @@ mod work;
 
 pub use collection::Collection;
 pub use config::{Builder, Create};
+pub use digest::Digest;
 pub use document::{Document, Reach, Snapshot};
 pub use error::Error;
 pub use invite::Invitation;

@@ -55,9 +55,6 @@ pub(crate) const IMPORT_REQUESTS: usize = 8;
 /// Documents that a scan reads under one lock of the store, so that a long scan holds no snapshot.
 pub(crate) const PAGE_DOCUMENTS: usize = 1024;
 
-/// Bytes of one journal that a log reads: 128 entries of an import, thousands of single edits.
-pub(crate) const LOG_BYTES: usize = 8 << 20;
-
 // ---- Times -------------------------------------------------------------------------------------
 
 /// Shortest time between two renewals of a watched status: a person reads no faster.
@@ -73,3 +70,6 @@ pub(crate) const INVITATION_OPEN: Duration = Duration::from_secs(60 * 60);
 pub(crate) const CHANGE_LOCKS: usize = 64;
 /// How often `change` reads again when the document keeps changing under it: peers' edits come in commits, milliseconds apart.
 pub(crate) const CHANGE_TRIES: u32 = 32;
+
+/// Entries that one look at the log reads of each journal: more than a person reads, and at 50 kB each half a second's work.
+pub(crate) const LOG_ENTRIES: usize = 10_000;

@@ -226,7 +226,8 @@ impl Network {
 
     /// What the core tells peers about where this device is.
     pub(crate) fn addresses(&self) -> Input {
-        Input::Addresses(self.status.borrow().listening.clone())
+        let announce = &self.config.announce;
+        Input::Addresses(if announce.is_empty() { self.status.borrow().listening.clone() } else { announce.clone() })
     }
 
     fn unreachable(&self, peer: String, cause: String) {

@@ -114,11 +114,11 @@ fn open_store(builder: &Builder) -> Result<Opened, Error> {
 fn store_key(path: &Path, key_file: Option<&Path>) -> Result<StoreKey, Error> {
     match key_file {
         Some(key_file) => Ok(load_key_file(key_file)?),
-        None => Ok(load_or_create_key_file(path, |bytes| getrandom_into(bytes))?),
+        None => Ok(load_or_create_key_file(path, fresh_key)?),
     }
 }
 
-fn getrandom_into(bytes: &mut [u8; 64]) -> std::io::Result<()> {
+fn fresh_key(bytes: &mut [u8; 64]) -> std::io::Result<()> {
     *bytes = os::random().map_err(std::io::Error::other)?;
     Ok(())
 }

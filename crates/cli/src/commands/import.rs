@@ -31,7 +31,9 @@ pub async fn import(import: &Import, session: Opened<'_>, printer: &mut Printer)
         return tell_check(&checked, printer);
     }
     let mut session = session.await?;
-    let rows = store(import, &source, &checked, &mut session, printer).await?;
+    let stored = store(import, &source, &checked, &mut session, printer).await;
+    session.close().await;
+    let rows = stored?;
     if printer.is_json() {
         printer.envelope(&Reply::Item(json!({ "imported": rows, "skipped": checked.bad_rows })))?;
         return printer.envelope(&Reply::Done {});

@@ -1,12 +1,12 @@
 //! Results as a person sees them.
 
 use crate::control::{
-    ChangeItem, CollectionItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role, SpaceItem, StatusItem,
+    ChangeItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role, SpaceItem, StatusItem,
     TicketItem, WrittenItem, decode,
 };
 use crate::exit::{Exit, Failure};
 use crate::limits::LIST_ROWS_BUFFERED;
-use crate::print::{BOLD, Cell, DIM, GOOD, Printer, Table, WARNING, clean, count, plain};
+use crate::print::{BOLD, Cell, DIM, GOOD, Printer, Table, WARNING, bytes, clean, count, plain};
 use serde_json::Value;
 
 /// How the results of one request are shown.
@@ -48,7 +48,8 @@ impl View {
                 peer_row,
                 "No peers. Devices are connected while `farshore up` runs.",
             ),
-            Request::Log { .. } => table(&["TIME", "BY", "COLLECTION", ">ENTRY", "DOCUMENTS"], log_row, "No entries."),
+            Request::Log { .. } => table(&["TIME", "BY", "COLLECTION", ">ENTRY", ">SIZE", "HASH"], log_row, "No entries."),
+            Request::Digest { .. } => View::Each(digest),
             Request::Import { .. } => View::Each(|_, _| Ok(())), // the command sums it up itself
         }
     }
@@ -249,21 +250,24 @@ fn peer_row(item: Value, table: &mut Table) -> Result<(), Failure> {
 }
 
 fn log_row(item: Value, table: &mut Table) -> Result<(), Failure> {
-    const SHOWN: usize = 3;
     let entry: LogItem = decode(item)?;
-    let mut documents: Vec<String> =
-        entry.documents.iter().take(SHOWN).map(|(id, what)| format!("{what} {id}")).collect();
-    if entry.documents.len() > SHOWN {
-        documents.push(format!("and {} more", entry.documents.len() - SHOWN));
-    }
+    let hash: String = entry.hash.chars().take(16).collect();
     table.row([
         Cell::from(time(entry.time_ms)),
         Cell::styled(entry.name.unwrap_or(entry.device), BOLD),
         Cell::from(entry.collection),
         Cell::from(count(entry.seq)),
-        Cell::from(documents.join(", ")),
+        Cell::from(bytes(entry.bytes)),
+        if entry.applied { Cell::styled(hash, DIM) } else { Cell::styled(format!("{hash} (waits)"), WARNING) },
     ]);
     Ok(())
+}
+
+fn digest(item: Value, printer: &mut Printer) -> Result<(), Failure> {
+    let digest: DigestItem = decode(item)?;
+    printer.line(&format!("documents  {}", count(digest.documents)))?;
+    printer.line(&format!("heads      {}", clean(&digest.heads)))?;
+    printer.line(&format!("views      {}", clean(&digest.views)))
 }
 
 /// A table of documents. The first ones decide about the columns, unless they are chosen.

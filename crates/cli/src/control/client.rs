@@ -157,6 +157,13 @@ impl Session {
         }
     }
 
+    /// Ends the session in order. A store that this process opened is closed; a running device goes on.
+    pub async fn close(&self) {
+        if let Session::Local(executor) = self {
+            executor.close().await;
+        }
+    }
+
     /// Sends a request and gives the one item that it answers with.
     ///
     /// Errors: the request's own; an answer without an item.

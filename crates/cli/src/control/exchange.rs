@@ -16,6 +16,11 @@ pub trait Executor: Send + Sync + 'static {
     ///
     /// Errors: go to the client as the last line; a panic does so too.
     fn execute(&self, request: Request, exchange: Exchange) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Ends in order what is behind it. Nothing acknowledged is lost without.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The two directions of one request.

@@ -181,14 +181,57 @@ pub struct LogItem {
     pub collection: String,
     /// Its place in the author's journal.
     pub seq: u64,
-    /// The documents that it changes, and how: `edit`, `create`, `delete`.
-    pub documents: Vec<(String, String)>,
+    /// How many bytes it has, sealed.
+    pub bytes: u64,
+    /// Its hash, which names it.
+    pub hash: String,
+    /// Whether its edits are in the documents here.
+    pub applied: bool,
+}
+
+/// A collection's fingerprints: two devices that hold the same documents have the same ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestItem {
+    /// How many documents there are.
+    pub documents: u64,
+    /// Over every document's heads: the whole history.
+    pub heads: String,
+    /// Over every document's view: what reads show.
+    pub views: String,
+}
+
+/// A store that was created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitItem {
+    /// The new device.
+    pub device: String,
+    /// What it calls itself.
+    pub name: String,
+    /// The store file.
+    pub store: String,
+    /// The file with its key.
+    pub key: String,
+}
+
+/// A device that began to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpItem {
+    /// The process that runs it.
+    pub pid: u32,
+    /// The device.
+    pub device: String,
+    /// The store file.
+    pub store: String,
+    /// Where it can be dialled.
+    pub listening: Vec<String>,
+    /// What does not work, and what to do.
+    pub problems: Vec<String>,
 }
 
 /// An item as it stands in a reply, for the executor.
 ///
 /// Errors: none in practice; a value that JSON cannot hold would be our fault.
-pub(super) fn encode(item: &impl Serialize) -> Result<Value, Failure> {
+pub(crate) fn encode(item: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(item).map_err(|error| Failure::new(Exit::General, format!("cannot write a result: {error}")))
 }
 

@@ -285,10 +285,13 @@ pub enum Request {
         space: Option<String>,
         /// Which collection; all if left out.
         collection: Option<String>,
-        /// Which document; all if left out.
-        document: Option<DocumentName>,
         /// How many at most.
         limit: u64,
+    },
+    /// Computes a collection's fingerprints. One [`DigestItem`](super::DigestItem).
+    Digest {
+        /// Where.
+        place: Place,
     },
 }
 

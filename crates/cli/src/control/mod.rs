@@ -17,10 +17,10 @@ mod server;
 pub use client::{Client, Import, Replies, Session};
 pub use endpoint::{Claim, Endpoint};
 pub use exchange::{Batches, Exchange, Executor, ReplySink};
-pub(crate) use item::decode;
+pub(crate) use item::{decode, encode};
 pub use item::{
-    ChangeItem, CollectionItem, ConflictItem, DocumentItem, ImportedItem, LogItem, MemberItem, PeerItem, SpaceItem,
-    SpaceSync, StatusItem, TicketItem, WrittenItem,
+    ChangeItem, CollectionItem, ConflictItem, DigestItem, DocumentItem, ImportedItem, InitItem, LogItem, MemberItem,
+    PeerItem, SpaceItem, SpaceSync, StatusItem, TicketItem, UpItem, WrittenItem,
 };
 pub use message::{
     Batch, CONTROL_VERSION, Comparison, Container, DeletePolicy, DocumentName, Edit, Filter, Greeting, Place, Reply,

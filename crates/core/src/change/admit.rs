@@ -119,6 +119,9 @@ impl AncestorIndex {
         };
         let Object { kind, depth } = self.runs.object(object).ok_or(OpFault::NoObject)?;
         let place = self.place(row, object, kind, actors, savepoint)?;
+        if kind == ObjectKind::Text && !row.insert && row.action != Action::Delete {
+            return Err(OpFault::TextUpdate);
+        }
         let mut over_counter = false;
         for pred in preds {
             let pred = actors.resolve(*pred).ok_or(OpFault::NoPredecessor)?;

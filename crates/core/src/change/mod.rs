@@ -11,6 +11,11 @@
 //! What passes both applies without a panic, survives save and load with the same heads, and does so in whatever order
 //! concurrent changes come, because validity depends on bytes and ancestors alone (invariant I4).
 //!
+//! Almost all that plain Automerge makes passes. What does not, and why: an author footer (unauthenticated; an entry says who
+//! wrote it); tables, values or increments over elements of texts, marks whose value is NaN (each makes Automerge panic
+//! somewhere); values of types that Automerge does not know; counters and increments beyond 2^53 (their sums overflow);
+//! objects nested deeper than 128 (recursion); times before 1970; and what exceeds [`limits`].
+//!
 //! [`compact`] is the form of a change inside an entry: without what the receiver can recompute.
 
 mod admit;

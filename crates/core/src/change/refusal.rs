@@ -222,6 +222,11 @@ pub enum OpFault {
     /// A predecessor is not among the ancestors, or belongs to another object or key, or cannot be superseded.
     #[error("a predecessor is no value of the same object and key among the ancestors")]
     NoPredecessor,
+    /// A new value or increment over an element of a text. Where two such values conflict and the older is deleted, Automerge
+    /// panics while it logs patches; where a counter in a text was incremented, it panics when it reads the text. Texts are
+    /// edited by deletion and insertion.
+    #[error("it changes an element of a text in place")]
+    TextUpdate,
     /// An increment that supersedes no counter: Automerge panics when it shows such a change.
     #[error("it increments what is no counter")]
     NoCounter,

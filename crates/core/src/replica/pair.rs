@@ -99,7 +99,7 @@ impl Replica {
                 "the invitation would expire before it is given: choose a later time".into(),
             ));
         }
-        let open = self.invitations.values().filter(|i| i.used_by.is_none() && i.expires_unix_s > now_s).count();
+        let open = self.invitations.values().filter(|i| i.used_by.is_none() && i.expires_unix_s >= now_s).count();
         if open >= INVITATIONS {
             let message = format!("{INVITATIONS} invitations are open already; wait until one is used or expires");
             return Err(RequestError::Invalid(message));
@@ -127,7 +127,7 @@ impl Replica {
             return Err(refuse("this very device gave it out; use it on another".into()));
         }
         let now_s = self.now.wall_ms / 1000;
-        if ticket.expires_unix_s <= now_s {
+        if ticket.is_expired(now_s) {
             let why = format!(
                 "it expired {} s ago by this device's clock; ask for a new one, or set the clock right if it is wrong",
                 now_s - ticket.expires_unix_s
@@ -253,7 +253,7 @@ impl Replica {
             return Ok(());
         }
         let now_s = self.now.wall_ms / 1000;
-        if invitation.expires_unix_s <= now_s {
+        if invitation.expires_unix_s < now_s {
             let ago = now_s - invitation.expires_unix_s;
             return Err(format!("it expired {ago} s ago by the inviter's clock; ask for a new one"));
         }
@@ -351,7 +351,7 @@ impl Replica {
         join.grants.pop();
         let (ops, expected) = (std::mem::take(&mut join.grants), join.ticket.space);
         let built = super::roster_sync::build(&ops);
-        let (roster, store) = match built {
+        let (roster, mut store) = match built {
             Ok((roster, store)) if roster.space() == expected => (roster, store),
             Ok(_) => return self.end_join(key, Err("the inviter sent the roster of another space".into())),
             Err(error) => return self.end_join(key, Err(format!("the inviter's roster is not valid: {error}"))),
@@ -364,9 +364,9 @@ impl Replica {
             let peer = space.peers.entry(join.ticket.inviter).or_default();
             peer.peer_id.clone_from(&state.peer);
             peer.addresses = join.ticket.addresses.iter().take(crate::limits::PEER_ADDRESSES).cloned().collect();
-            peer.dirty = true;
+            // With the roster and not later: a program that ends when it has joined must find the inviter again.
+            store.push(StoreOp::PutPeer { space: expected, device: join.ticket.inviter, record: peer.encode() });
         }
-        self.peer_changed();
         self.spaces.insert(expected, space);
         self.store(store, vec![Effect::Joined { space: expected, ticket: key }]);
     }

@@ -1,0 +1,137 @@
+//! Requests about the device itself: status, peers, the log.
+
+use super::executor::{Device, title};
+use crate::control::{LogItem, PeerItem, ReplySink, SpaceSync, StatusItem};
+use crate::exit::{Exit, Failure};
+use farshore::{DeviceId, DiskStatus, NetworkState, NetworkStatus, NodeStatus, SpaceStatus};
+
+impl Device {
+    pub(super) async fn status(&self, watch: bool, replies: &ReplySink) -> Result<(), Failure> {
+        if !watch {
+            return replies.item(&self.status_item(&self.node.status().await?)).await;
+        }
+        self.must_run("watch")?;
+        let mut watch = self.node.status_watch()?;
+        let mut last = None;
+        while let Some(status) = watch.next().await {
+            let item = self.status_item(&status);
+            if last.as_ref() != Some(&item) {
+                replies.item(&item).await?;
+                last = Some(item);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn status_item(&self, status: &NodeStatus) -> StatusItem {
+        let engine = &status.engine;
+        let mut problems: Vec<String> =
+            status.network.problems.iter().map(|(place, problem)| format!("{place}: {problem}")).collect();
+        for (peer, cause) in &status.network.unreachable {
+            problems.push(format!("peer {peer} was not reached: {cause}"));
+        }
+        if let DiskStatus::Failing { message } = &status.disk {
+            problems.push(format!("nothing can be written: {message}"));
+        }
+        StatusItem {
+            device: engine.device.to_string(),
+            name: engine.name.clone(),
+            pid: self.pid,
+            store: self.node.path().display().to_string(),
+            network: network_word(&status.network),
+            listening: addresses(&status.network),
+            problems,
+            peers: engine.links.iter().filter(|link| link.device.is_some()).count() as u64,
+            spaces: engine.spaces.iter().map(space_sync).collect(),
+        }
+    }
+
+    pub(super) async fn peers(&self, replies: &ReplySink) -> Result<(), Failure> {
+        let status = self.node.status().await?;
+        for link in &status.engine.links {
+            let item = PeerItem {
+                device: link.device.map(|device| device.to_string()),
+                name: link.device.and_then(|device| member_name(&status.engine.spaces, device)),
+                address: link.address.clone(),
+                phase: link.phase.clone(),
+                wanted: link.wanted,
+            };
+            replies.item(&item).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn log(
+        &self,
+        space: Option<&str>,
+        collection: Option<&str>,
+        limit: u64,
+        replies: &ReplySink,
+    ) -> Result<(), Failure> {
+        let space = self.space(space).await?;
+        let status = space.status().await?;
+        let tag = match collection {
+            None => None,
+            Some(name) => {
+                let found = status.collections.iter().find(|collection| collection.name.as_deref() == Some(name));
+                Some(found.ok_or_else(|| no_collection(&title(&space), name))?.collection)
+            }
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        for entry in self.node.log(space.id(), tag, limit).await? {
+            let collection =
+                status.collections.iter().find(|collection| collection.collection == entry.journal.collection);
+            let named = collection.and_then(|collection| collection.name.clone());
+            let item = LogItem {
+                time_ms: i64::try_from(entry.claimed_ms).unwrap_or(i64::MAX),
+                device: entry.journal.device.to_string(),
+                name: member_name(std::slice::from_ref(&status), entry.journal.device),
+                collection: named.unwrap_or_else(|| entry.journal.collection.to_string()),
+                seq: entry.position.seq,
+                bytes: entry.bytes as u64,
+                hash: entry.position.hash.to_string(),
+                applied: entry.applied,
+            };
+            replies.item(&item).await?;
+        }
+        Ok(())
+    }
+}
+
+fn no_collection(space: &str, name: &str) -> Failure {
+    Failure::new(Exit::NotFound, format!("the space {space} has no collection {name:?}"))
+        .remedy("`farshore collection list` shows those it has")
+}
+
+fn network_word(network: &NetworkStatus) -> String {
+    match &network.state {
+        NetworkState::Off => "offline".to_owned(),
+        NetworkState::Up if network.listening.is_empty() => "up, reachable at no address".to_owned(),
+        NetworkState::Up => "up".to_owned(),
+        NetworkState::Suspended => "suspended".to_owned(),
+        NetworkState::Failed(cause) => format!("failed: {cause}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+/// Where the device can be dialled: each address with the peer id, as `--peer` of another device takes it.
+pub(super) fn addresses(network: &NetworkStatus) -> Vec<String> {
+    network.listening.iter().map(|address| format!("{address}/p2p/{}", network.peer)).collect()
+}
+
+fn member_name(spaces: &[SpaceStatus], device: DeviceId) -> Option<String> {
+    let mut members = spaces.iter().flat_map(|space| &space.members);
+    members.find(|member| member.device == device).map(|member| member.name.clone())
+}
+
+fn space_sync(space: &SpaceStatus) -> SpaceSync {
+    let name = |device: &DeviceId| {
+        member_name(std::slice::from_ref(space), *device).unwrap_or_else(|| device.short())
+    };
+    SpaceSync {
+        space: space.name.clone().unwrap_or_else(|| space.space.to_string()),
+        unapplied: space.collections.iter().map(|collection| collection.unapplied).sum(),
+        waiting: space.collections.iter().find_map(|collection| collection.waiting.clone()),
+        pending: space.pending.iter().map(|(device, entries)| (name(device), *entries)).collect(),
+    }
+}
