@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
-use crate::limits::{ASK_MS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS, FRONTIER_BUDGET_TIMES, JOURNALS};
+use crate::limits::{
+    ASK_MS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS,
+    FRONTIER_BUDGET_TIMES, JOURNALS,
+};
 use crate::output::Event;
 use crate::wire::{Frame, Frontier, Handle, Range, RosterPosition, State};
 
@@ -317,7 +320,9 @@ impl Replica {
                 shared.frontier_sent = (now_ms, 0);
             }
             shared.frontier_sent.1 += positions.len() * POSITION_BYTES;
-            if shared.frontier_sent.1 > FRONTIER_BUDGET_BYTES + known.journals.len() * POSITION_BYTES * FRONTIER_BUDGET_TIMES {
+            if shared.frontier_sent.1
+                > FRONTIER_BUDGET_BYTES + known.journals.len() * POSITION_BYTES * FRONTIER_BUDGET_TIMES
+            {
                 return self.fault(link, "compared over and over without taking what it lacks");
             }
             shared.sent_delta = since > 0;
@@ -351,7 +356,8 @@ impl Replica {
             if journal.device == me && journal.incarnation == incarnation {
                 // What lies beyond is asked for below; another end at the same place is asked for here. Either proves, by this
                 // device's own signature, that the store was copied or rolled back.
-                if mine.is_some_and(|mine| mine.state.held.seq == position.seq && mine.state.held.hash != position.hash) {
+                if mine.is_some_and(|mine| mine.state.held.seq == position.seq && mine.state.held.hash != position.hash)
+                {
                     proofs.push(Range { journal: *journal, from: position.seq, to: position.seq });
                 }
             }

@@ -222,7 +222,9 @@ impl Replica {
         let due: Vec<(SpaceId, JournalId, LinkId)> = self
             .spaces
             .values()
-            .flat_map(|space| space.asked.iter().filter(|(_, asked)| late(asked)).map(|(id, a)| (space.id, *id, a.link)))
+            .flat_map(|space| {
+                space.asked.iter().filter(|(_, asked)| late(asked)).map(|(id, a)| (space.id, *id, a.link))
+            })
             .collect();
         for (space, journal, slow) in due {
             let Some(known) = self.spaces.get(&space) else { continue };

@@ -7,7 +7,10 @@ use crate::batch::StoreOp;
 use crate::bytes::Writer;
 use crate::id::{DeviceId, OpHash, SpaceId};
 use crate::input::LinkId;
-use crate::limits::{FRAME_PEERS, FRAME_ROSTER_POSITIONS, PEER_ADDRESSES, PEER_ID_BYTES, ROSTER_ANSWER_BYTES, ROSTER_ANSWER_TIMES, ROSTER_OPS, ROSTER_ROUNDS, ROSTER_ROUND_BYTES};
+use crate::limits::{
+    FRAME_PEERS, FRAME_ROSTER_POSITIONS, PEER_ADDRESSES, PEER_ID_BYTES, ROSTER_ANSWER_BYTES, ROSTER_ANSWER_TIMES,
+    ROSTER_OPS, ROSTER_ROUND_BYTES, ROSTER_ROUNDS,
+};
 use crate::output::{Event, Output, PeerAddress, RequestError};
 use crate::roster::{Inserted, OpRefused, Roster};
 use crate::wire::{Frame, PeerHint, RosterPosition};

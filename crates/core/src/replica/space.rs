@@ -92,7 +92,14 @@ pub(super) struct OpenedEntry {
 impl Journal {
     pub(super) fn new(state: JournalState) -> Journal {
         let durable = state.held;
-        Journal { state, receiving: durable, durable, durable_arrival: state.arrival, opened: BTreeMap::new(), lacks: None }
+        Journal {
+            state,
+            receiving: durable,
+            durable,
+            durable_arrival: state.arrival,
+            opened: BTreeMap::new(),
+            lacks: None,
+        }
     }
 
     /// How far others are told that it is held, and sent it: to its durable end. Of a journal whose author broke the rules,

@@ -464,7 +464,9 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
     loop {
         let before = picked.len();
         for id in &work.unapplied {
-            let Some(journal) = space.journals.get(id).filter(|journal| !journal.state.closed && journal.lacks.is_none()) else {
+            let Some(journal) =
+                space.journals.get(id).filter(|journal| !journal.state.closed && journal.lacks.is_none())
+            else {
                 continue;
             };
             loop {

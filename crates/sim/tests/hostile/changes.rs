@@ -71,9 +71,11 @@ fn a_change_whose_place_does_not_fit_closes_its_authors_journal_on_every_member_
 fn a_change_that_names_objects_elements_or_operations_that_are_not_there_is_refused_alike() {
     let mut rig = Rig::new(41);
     let nowhere = |peer: &RawPeer| Id { ctr: 1, actor: peer.actor(DOC, 1).to_vec() };
-    let own = |op: Op| move |peer: &RawPeer| {
-        let ops = vec![Op::put("a", "b"), op.clone()];
-        vec![item(DOC, &[first(peer, DOC, ops)])]
+    let own = |op: Op| {
+        move |peer: &RawPeer| {
+            let ops = vec![Op::put("a", "b"), op.clone()];
+            vec![item(DOC, &[first(peer, DOC, ops)])]
+        }
     };
     // A scalar is no object.
     let reason = refused(&mut rig, |peer| own(Op { obj: Some(nowhere(peer)), ..Op::put("k", "v") })(peer));
@@ -98,9 +100,8 @@ fn a_change_that_names_objects_elements_or_operations_that_are_not_there_is_refu
         Op::insert(&foreign, Some(&foreign), "v"),
     ] {
         // The change starts later than what it refers to, as if that were there.
-        let reason = refused(&mut rig, |peer| {
-            vec![item(DOC, &[RawChange { start_op: 10, ..first(peer, DOC, vec![op]) }])]
-        });
+        let reason =
+            refused(&mut rig, |peer| vec![item(DOC, &[RawChange { start_op: 10, ..first(peer, DOC, vec![op]) }])]);
         assert!(reason.contains("an actor that has written nothing"), "{reason}");
     }
     // A deletion of nothing.
@@ -164,13 +165,25 @@ fn nobody_writes_under_another_members_name() {
     let target = rig.write(BEN);
     let ben = rig.world.devices[BEN].replica.identity();
     let actor = farshore_core::document::derived_actor(
-        rig.key.space, rig.key.collection, ben.device, target, 1, ben.incarnation,
+        rig.key.space,
+        rig.key.collection,
+        ben.device,
+        target,
+        1,
+        ben.incarnation,
     );
     // The one way to write out an actor is to call the change a genesis change.
     for with_history in [false, true] {
-        let history = rig.world.devices[BEN].store.document(&farshore_core::id::DocKey {
-            space: rig.key.space, collection: rig.key.collection, document: target,
-        }).unwrap().tail.clone();
+        let history = rig.world.devices[BEN]
+            .store
+            .document(&farshore_core::id::DocKey {
+                space: rig.key.space,
+                collection: rig.key.collection,
+                document: target,
+            })
+            .unwrap()
+            .tail
+            .clone();
         let reason = refused(&mut rig, |_| {
             let last = RawChange::parse(history.last().unwrap());
             let forged = match with_history {
@@ -251,10 +264,8 @@ fn a_change_that_builds_on_a_change_of_nobody_is_never_applied() {
     let mut rig = Rig::new(47);
     let mut mallory = rig.mallory();
     let line = mallory.meet(&mut rig.world, ADA);
-    let change = RawChange {
-        deps: vec![ChangeHash([0xdd; 32])],
-        ..first(&mallory, DOC, vec![Op::put("title", "mine")])
-    };
+    let change =
+        RawChange { deps: vec![ChangeHash([0xdd; 32])], ..first(&mallory, DOC, vec![Op::put("title", "mine")]) };
     let bad = mallory.entry(&[item(DOC, &[change])]);
     let later = mallory.entry(&[sound(&mallory, document(10), "later")]);
     line.send_entry(&mut rig.world, &bad);
@@ -278,11 +289,8 @@ fn an_entry_that_hides_what_it_builds_on_means_the_same_to_whoever_gets_it_first
     let tail = rig.world.devices[BEN].store.document(&key).unwrap().tail.clone();
     let last = RawChange::parse(tail.last().unwrap());
     let mut mallory = rig.mallory();
-    let change = RawChange {
-        actor: mallory.actor(target, 1).to_vec(),
-        seq: 1,
-        ..last.then(vec![Op::put("by", "mallory")])
-    };
+    let change =
+        RawChange { actor: mallory.actor(target, 1).to_vec(), seq: 1, ..last.then(vec![Op::put("by", "mallory")]) };
     // Her header names no deps.
     let entry = mallory.entry(&[item(target, &[change])]);
     for device in [ADA, BEN] {

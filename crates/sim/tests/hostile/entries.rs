@@ -148,14 +148,17 @@ fn a_gap_is_asked_for_again_and_never_buffered() {
     let mut rig = Rig::new(27);
     let mut mallory = rig.mallory();
     let line = mallory.meet(&mut rig.world, ADA);
-    let entries: Vec<Entry> =
-        (0..4).map(|n| mallory.entry(&[sound(&mallory, document(30 + n), "hello")])).collect();
+    let entries: Vec<Entry> = (0..4).map(|n| mallory.entry(&[sound(&mallory, document(30 + n), "hello")])).collect();
     line.send_entry(&mut rig.world, &entries[0]);
     line.received(&mut rig.world);
     line.send_entry(&mut rig.world, &entries[3]);
     rig.assert_open(&line);
     assert_eq!(held(&rig, ADA, &mallory), 1);
-    let want = Frame::Want { handle: line.handle, more: false, ranges: vec![Range { journal: mallory.journal(), from: 2, to: 4 }] };
+    let want = Frame::Want {
+        handle: line.handle,
+        more: false,
+        ranges: vec![Range { journal: mallory.journal(), from: 2, to: 4 }],
+    };
     assert!(line.received(&mut rig.world).contains(&want));
     // Sent again and again, it is still no reason to ask twice.
     line.send_entry(&mut rig.world, &entries[3]);
@@ -173,8 +176,7 @@ fn duplicate_and_reordered_entries_are_harmless() {
     let mut rig = Rig::new(28);
     let mut mallory = rig.mallory();
     let lines = [mallory.meet(&mut rig.world, ADA), rig.mallory().meet(&mut rig.world, BEN)];
-    let entries: Vec<Entry> =
-        (0..5).map(|n| mallory.entry(&[sound(&mallory, document(30 + n), "hello")])).collect();
+    let entries: Vec<Entry> = (0..5).map(|n| mallory.entry(&[sound(&mallory, document(30 + n), "hello")])).collect();
     for at in [0, 0, 2, 1, 4, 0, 1, 3, 2, 4, 3, 2, 1, 0, 4, 3, 4, 4] {
         for line in &lines {
             line.send_entry(&mut rig.world, &entries[at]);
@@ -293,7 +295,11 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let payload = |declared: u32, codec: u8, block: &[u8]| [&declared.to_be_bytes()[..], &[codec], block].concat();
     // A stored deflate block of 65,535 zeros repeated is far from the worst; 16 MiB of zeros packed is 16 kB.
     let zeros = {
-        let many = Item { document: document(9), generation: 1, body: ItemBody::Unknown { kind: 77, bytes: vec![0; 15 << 20] } };
+        let many = Item {
+            document: document(9),
+            generation: 1,
+            body: ItemBody::Unknown { kind: 77, bytes: vec![0; 15 << 20] },
+        };
         payload::encode(&[many]).unwrap()
     };
     let mut lies_low = zeros.clone();

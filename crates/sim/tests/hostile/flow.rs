@@ -40,7 +40,8 @@ fn a_peer_that_stops_reading_holds_up_nobody_and_is_owed_no_more_than_its_window
     let mut total = [0; 3];
     for round in 0..240_u64 {
         // Text that does not deflate.
-        let noise: String = (0..200).map(|n| format!("{:016x}", (n + round * 1_000).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let noise: String =
+            (0..200).map(|n| format!("{:016x}", (n + round * 1_000).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
         let insert = Edit::put(vec![Step::Key("t".into())], Value::Str(noise));
         rig.write_to(ADA, text, DocOp::Edit(vec![insert]));
         let more = sent(&mut rig, &line);
@@ -136,7 +137,11 @@ fn parts_that_overlap_exceed_or_begin_in_the_middle_are_refused() {
         assert!(reason.contains("do not fit together") || reason.contains("without its beginning"), "{reason}");
     }
     let line = rig.mallory().meet(&mut rig.world, ADA);
-    line.send_bytes(&mut rig.world, Class::Bulk, Frame::Part { handle: line.handle, total: 9, offset: 3, bytes: vec![1] }.encode());
+    line.send_bytes(
+        &mut rig.world,
+        Class::Bulk,
+        Frame::Part { handle: line.handle, total: 9, offset: 3, bytes: vec![1] }.encode(),
+    );
     rig.assert_faulted(&line, "the middle of an entry without its beginning");
     rig.assert_undisturbed();
 }
@@ -167,7 +172,8 @@ fn states_over_and_over_cost_the_sender_as_much_as_the_answers_cost() {
         mallory.new_journal();
         mallory.incarnation = Incarnation([0; 16]);
         mallory.incarnation.0[..4].copy_from_slice(&n.to_be_bytes());
-        let item = crate::content::item(document(9), &[crate::content::first(&mallory, document(9), vec![Op::put("k", "v")])]);
+        let item =
+            crate::content::item(document(9), &[crate::content::first(&mallory, document(9), vec![Op::put("k", "v")])]);
         let entry = mallory.entry(&[item]);
         line.send_entry(&mut rig.world, &entry);
     }

@@ -23,7 +23,11 @@ fn samples(rig: &mut Rig) -> Vec<(Class, Vec<u8>)> {
         Frame::Goodbye { reason: "bye".into() },
         Frame::Credit { class: Class::Bulk, bytes: 1 },
         Frame::State(mallory.state(&line, true)),
-        Frame::Want { handle, more: false, ranges: vec![farshore_core::wire::Range { journal: mallory.journal(), from: 1, to: 9 }] },
+        Frame::Want {
+            handle,
+            more: false,
+            ranges: vec![farshore_core::wire::Range { journal: mallory.journal(), from: 1, to: 9 }],
+        },
         Frame::Receipt { handle, positions: vec![(mallory.journal(), 1)] },
         Frame::Join { ticket: [1; 16], certificate: mallory.certificate.clone(), mac: [2; 32] },
         Frame::Refuse { ticket: [1; 16], reason: "no".into() },

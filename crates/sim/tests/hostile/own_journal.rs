@@ -85,7 +85,10 @@ fn nobody_makes_a_device_start_a_new_life_by_claiming_its_journal_ahead() {
         ] {
             let answer = round % 2 == 0;
             let (handle, positions) = (line.handle, vec![(journal, position)]);
-            line.send(&mut rig.world, &Frame::Frontier(Frontier { handle, answer, more: false, arrival: 9, positions }));
+            line.send(
+                &mut rig.world,
+                &Frame::Frontier(Frontier { handle, answer, more: false, arrival: 9, positions }),
+            );
         }
     }
     assert_eq!(lives(&rig, ADA), 0);
@@ -98,7 +101,8 @@ fn nobody_makes_a_device_start_a_new_life_by_claiming_its_journal_ahead() {
         let mut header = mallory.header();
         (header.journal, header.seq, header.prev) = (journal, seq, prev);
         header.group.first = seq;
-        let entry: Entry = liar.sign(header, &farshore_core::payload::encode(&[sound(&mallory, document(9), "x")]).unwrap());
+        let entry: Entry =
+            liar.sign(header, &farshore_core::payload::encode(&[sound(&mallory, document(9), "x")]).unwrap());
         line.send_entry(&mut rig.world, &entry);
         rig.assert_faulted(&line, "signature or hash is wrong");
     }

@@ -65,11 +65,9 @@ fn a_join_without_the_tickets_secret_is_refused_and_uses_nothing_up() {
     let line = guest.greet(&mut rig.world, ADA);
     let Frame::Join { ticket: id, certificate, mac } = guest.join(&rig.world, &line, &ticket) else { unreachable!() };
     let other = RawPeer::stranger(73).certificate;
-    for (id, certificate, mac) in [
-        (id, certificate.clone(), [0; 32]),
-        ([9; 16], certificate.clone(), mac),
-        (id, other, mac),
-    ] {
+    for (id, certificate, mac) in
+        [(id, certificate.clone(), [0; 32]), ([9; 16], certificate.clone(), mac), (id, other, mac)]
+    {
         line.send(&mut rig.world, &Frame::Join { ticket: id, certificate, mac });
         assert!(answer(&mut rig, &line).unwrap_err().contains("gave out no such invitation"));
     }

@@ -81,7 +81,9 @@ impl Rig {
         let now = self.world.now();
         let edits = vec![DocEdit { document, keyed: false, op }];
         let request = Request::Edit { space: self.key.space, collection: self.key.collection, edits };
-        let Reply::Edited(results) = self.world.devices[device].ask(now, request) else { panic!("an edit is answered") };
+        let Reply::Edited(results) = self.world.devices[device].ask(now, request) else {
+            panic!("an edit is answered")
+        };
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         self.world.run();
     }
@@ -105,7 +107,8 @@ impl Rig {
             assert_eq!(link.phase, "in sync", "device {device}");
             assert_eq!(status.unstored_batches, 0);
             let faults = self.world.devices[device].events.iter();
-            let faulted: Vec<_> = faults.filter(|e| matches!(e, Event::PeerFault { link, .. } if *link == self.honest)).collect();
+            let faulted: Vec<_> =
+                faults.filter(|e| matches!(e, Event::PeerFault { link, .. } if *link == self.honest)).collect();
             assert!(faulted.is_empty(), "{faulted:?}");
         }
         self.assert_same_documents();

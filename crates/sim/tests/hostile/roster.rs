@@ -1,7 +1,7 @@
 //! Roster operations that are not allowed, and rosters that are not known.
 
-use farshore_core::entropy::Entropy;
 use farshore_core::catalogue::CollectionDefinition;
+use farshore_core::entropy::Entropy;
 use farshore_core::id::OpHash;
 use farshore_core::keys::DeviceCertificate;
 use farshore_core::role::Role;
@@ -31,12 +31,8 @@ fn a_roster_operation_that_its_author_may_not_make_costs_its_sender_the_link() {
     let mut entropy = Entropy::from_seed(&[9; 32], "roster");
     let ops = roster(&rig).add_member(&admin.keys, &ring, &friend, Role::Admin, 1, &mut entropy).unwrap();
     let genuine = farshore_core::roster::RosterOp::decode(&ops[0]).unwrap();
-    let by_mallory = farshore_core::roster::RosterOp {
-        author: mallory.id(),
-        seq: 1,
-        prev: OpHash([0; 32]),
-        ..genuine.clone()
-    };
+    let by_mallory =
+        farshore_core::roster::RosterOp { author: mallory.id(), seq: 1, prev: OpHash([0; 32]), ..genuine.clone() };
     let mut forged_signature = ops[0].clone();
     *forged_signature.last_mut().unwrap() ^= 1;
     for (bytes, words) in [
@@ -79,7 +75,11 @@ fn an_entry_that_cites_a_roster_which_comes_later_is_asked_for_again() {
         line.send(&mut rig.world, &Frame::RosterOp { handle: line.handle, bytes });
     }
     line.send(&mut rig.world, &Frame::RosterEnd { handle: line.handle });
-    let want = Frame::Want { handle: line.handle, more: false, ranges: vec![Range { journal: mallory.journal(), from: 1, to: 1 }] };
+    let want = Frame::Want {
+        handle: line.handle,
+        more: false,
+        ranges: vec![Range { journal: mallory.journal(), from: 1, to: 1 }],
+    };
     let asked = line.received(&mut rig.world);
     assert!(asked.contains(&want), "{asked:?}");
     line.send_entry(&mut rig.world, &entry);
