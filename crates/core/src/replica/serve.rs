@@ -185,12 +185,11 @@ impl Replica {
         }
         let Some(state) = self.links.get_mut(&link) else { return };
         let total = total as usize;
-        let parts = match offset {
-            0 => state.parts.entry(class).insert_entry(Parts { handle, total, bytes: Vec::new() }).into_mut(),
-            _ => match state.parts.get_mut(&class) {
-                Some(parts) => parts,
-                None => return self.fault(link, "sent the middle of an entry without its beginning"),
-            },
+        if offset == 0 {
+            state.parts.insert(class, Parts { handle, total, bytes: Vec::new() });
+        }
+        let Some(parts) = state.parts.get_mut(&class) else {
+            return self.fault(link, "sent the middle of an entry without its beginning");
         };
         let fits = parts.bytes.len() == offset as usize
             && (parts.handle, parts.total) == (handle, total)
