@@ -1,8 +1,8 @@
 //! The roster of a space: a signed, replicated log of who may do what and who holds which key.
 //!
 //! Operations form a directed acyclic graph, since admins act without each other's knowledge. [`op`] is one operation and
-//! its bytes, [`dag`] how they stand to each other, [`evaluate`] and [`resolve`] what a set of them means, [`keyring`] what
-//! can be opened with it, [`exchange`] how two copies become equal, [`author`] how to write new ones.
+//! its bytes, `dag` how they stand to each other, `evaluate` and `resolve` what a set of them means, `keyring` what
+//! can be opened with it, `exchange` how two copies become equal, [`author`] how to write new ones.
 //!
 //! Everything here is a function of the set of operations: two devices that hold the same ones agree, however they got them.
 
