@@ -506,12 +506,11 @@ impl Replica {
 
     /// A peer showed by what it sent that it holds a journal this far.
     pub(super) fn offered(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
-        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
-            if shared.offered.len() < JOURNALS {
-                let known = shared.offered.entry(journal).or_default();
-                *known = (*known).max(seq);
-                shared.lacking.insert(journal);
-            }
+        let shared = self.links.get_mut(&link).and_then(|state| state.space_mut(space));
+        if let Some(shared) = shared.filter(|shared| shared.offered.len() < JOURNALS) {
+            let known = shared.offered.entry(journal).or_default();
+            *known = (*known).max(seq);
+            shared.lacking.insert(journal);
         }
     }
 
