@@ -182,3 +182,5 @@ pub const TICKET_ADDRESSES: usize = 16;
 pub const TICKET_ADDRESS_BYTES: usize = 256;
 /// A pasted ticket, in characters, white space included; the longest possible one is under 8,000 without it.
 pub const TICKET_TEXT_BYTES: usize = 16 << 10;
+/// While a peer is being caught up with, a journal's receipt is sent at its end and each time this many entries are durable.
+pub const RECEIPT_ENTRIES: u64 = 16;

@@ -115,8 +115,7 @@ impl Report {
 
     /// Shows it to a person.
     pub(super) fn show(&self, printer: &mut Printer) -> Result<(), Failure> {
-        let mut steps =
-            Table::new(&["STEP", ">DOCUMENTS", ">TIME", ">TO BEN", ">TO ADA", ">CONNECTIONS", ">REFUSED"]);
+        let mut steps = Table::new(&["STEP", ">DOCUMENTS", ">TIME", ">TO BEN", ">TO ADA", ">CONNECTIONS", ">REFUSED"]);
         for step in &self.steps {
             steps.row([
                 Cell::from(step.what.clone()),
@@ -144,10 +143,7 @@ impl Report {
             count(self.acknowledged[1])
         ))?;
         self.show_conflicts(printer)?;
-        printer.line(&format!(
-            "\n{BOLD}The text{BOLD:#} that both edited: {}",
-            clean(&self.text[0].to_string())
-        ))?;
+        printer.line(&format!("\n{BOLD}The text{BOLD:#} that both edited: {}", clean(&self.text[0].to_string())))?;
         self.show_proof(printer)
     }
 

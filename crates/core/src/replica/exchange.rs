@@ -12,7 +12,7 @@ use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::{
     ASK_MS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS,
-    FRONTIER_BUDGET_TIMES, JOURNALS,
+    FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES,
 };
 use crate::output::Event;
 use crate::wire::{Frame, Frontier, Handle, Range, RosterPosition, State};
@@ -47,6 +47,8 @@ pub(super) struct SpaceLink {
     pub(super) roster_in: Vec<RosterPosition>,
     frontier_in: Vec<(JournalId, Position)>,
     want_in: usize,
+    /// Whether their answer to our frontier asked for nothing.
+    they_lack_nothing: bool,
     /// Their frontier came: its arrival number, which becomes our cursor when nothing of it is lacking.
     cursor: Option<u64>,
     lacking: BTreeSet<JournalId>,
@@ -98,6 +100,7 @@ impl SpaceLink {
             roster_in: Vec::new(),
             frontier_in: Vec::new(),
             want_in: 0,
+            they_lack_nothing: false,
             cursor: None,
             lacking: BTreeSet::new(),
             offered: BTreeMap::new(),
@@ -326,6 +329,7 @@ impl Replica {
                 return self.fault(link, "compared over and over without taking what it lacks");
             }
             shared.sent_delta = since > 0;
+            shared.they_lack_nothing = false;
             // The frontier says everything there is; what comes later is noted from here on.
             shared.todo.retain(|_, out| out.next <= out.wanted_to);
         }
@@ -427,9 +431,11 @@ impl Replica {
             }
         }
         if !more {
+            shared.they_lack_nothing = shared.want_in == 0;
             shared.want_in = 0;
             shared.streaming = true;
             self.serve(link);
+            self.check_stuck(link, space);
         }
     }
 
@@ -467,8 +473,26 @@ impl Replica {
                 self.peer_changed();
             }
         }
-        if first {
-            self.send_state(link, space, false);
+        if first && !self.said_it_all(link, space) {
+            return self.send_state(link, space, false);
+        }
+        self.check_stuck(link, space);
+    }
+
+    /// Whether our last state still says where this device stands: then there is no need to say it again.
+    fn said_it_all(&self, link: LinkId, space: SpaceId) -> bool {
+        let Some(known) = self.spaces.get(&space) else { return true };
+        let sent = self.links.get(&link).and_then(|state| state.space(space)).and_then(|shared| shared.sent.as_ref());
+        sent.is_some_and(|sent| sent.frontier == known.frontier_digest() && sent.roster == known.roster.digest())
+    }
+
+    /// Neither side lacks anything of what changed, and still the digests differ: what changed was not all. Once, all of it.
+    fn check_stuck(&mut self, link: LinkId, space: SpaceId) {
+        let Some(shared) = self.links.get(&link).and_then(|state| state.space(space)) else { return };
+        let stuck =
+            shared.phase == Phase::Streaming && shared.sent_delta && shared.they_lack_nothing && !shared.in_sync;
+        if stuck && self.said_it_all(link, space) {
+            self.send_frontier(link, space, 0);
         }
     }
 
@@ -520,12 +544,20 @@ impl Replica {
         }
     }
 
-    /// Sends the receipts that are owed, cumulative and together.
+    /// Sends the receipts that are owed, cumulative and together: of a journal that is being caught up on, now and then and at
+    /// the end.
     pub(super) fn send_receipts(&mut self) {
         let mut frames = Vec::new();
         for (link, state) in &mut self.links {
             for (handle, shared) in &mut state.spaces {
-                let owed: Vec<(JournalId, u64)> = std::mem::take(&mut shared.owed).into_iter().collect();
+                let asked = self.spaces.get(&shared.space).map(|known| &known.asked);
+                let later = |journal: &JournalId, seq: u64| {
+                    let asked = asked.and_then(|asked| asked.get(journal));
+                    asked.is_some_and(|asked| asked.link == *link && asked.to > seq) && seq % RECEIPT_ENTRIES != 0
+                };
+                let (kept, owed): (Vec<_>, Vec<_>) =
+                    std::mem::take(&mut shared.owed).into_iter().partition(|(journal, seq)| later(journal, *seq));
+                shared.owed = kept.into_iter().collect();
                 let chunks = owed.chunks(FRAME_RECEIPTS);
                 frames.extend(chunks.map(|c| (*link, Frame::Receipt { handle: *handle, positions: c.to_vec() })));
             }
