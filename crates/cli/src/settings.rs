@@ -230,11 +230,9 @@ fn task(command: args::Command, stdin: &mut dyn Read) -> Result<Task, Failure> {
         }),
         args::Command::Status(status) => Task::Ask(Request::Status { watch: status.watch }),
         args::Command::Peers(_) => Task::Ask(Request::Peers {}),
-        args::Command::Log(log) => Task::Ask(Request::Log {
-            space: log.space.space,
-            collection: log.collection,
-            limit: log.limit,
-        }),
+        args::Command::Log(log) => {
+            Task::Ask(Request::Log { space: log.space.space, collection: log.collection, limit: log.limit })
+        }
         args::Command::Digest(digest) => Task::Ask(Request::Digest { place: place(digest.space, digest.collection) }),
         args::Command::Demo(demo) => Task::Demo { keep: demo.keep, documents: demo.documents },
         args::Command::DemoProxy(proxy) => Task::DemoProxy(proxy),
@@ -245,11 +243,7 @@ fn up(up: args::Up) -> Result<Up, Failure> {
     Ok(Up {
         port: up.port,
         listen: up.listen.into_iter().map(words::listen).collect::<Result<_, _>>()?,
-        announce: up
-            .announce
-            .into_iter()
-            .map(|text| words::multiaddr("--announce", text))
-            .collect::<Result<_, _>>()?,
+        announce: up.announce.into_iter().map(|text| words::multiaddr("--announce", text)).collect::<Result<_, _>>()?,
         peers: up.peer.into_iter().map(|text| words::multiaddr("--peer", text)).collect::<Result<_, _>>()?,
         mdns: !up.no_mdns,
         quic: !up.no_quic,

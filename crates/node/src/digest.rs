@@ -35,10 +35,8 @@ impl<T> Collection<T> {
                 let page = reader.list(&space, &tag, after, PAGE_DOCUMENTS)?;
                 for (id, view) in &page {
                     let Some(record) = reader.record(&whole.key(*id))? else { continue };
-                    let record = DocRecord::decode(&record).map_err(|error| Error::Damaged {
-                        what: format!("document {id}"),
-                        cause: error.to_string(),
-                    })?;
+                    let record = DocRecord::decode(&record)
+                        .map_err(|error| Error::Damaged { what: format!("document {id}"), cause: error.to_string() })?;
                     documents += 1;
                     heads.update(&id.0).update(&record.generation.to_be_bytes());
                     heads.update(&(record.heads.len() as u64).to_be_bytes());

@@ -1,8 +1,8 @@
 //! Results as a person sees them.
 
 use crate::control::{
-    ChangeItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role, SpaceItem, StatusItem,
-    TicketItem, WrittenItem, decode,
+    ChangeItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role, SpaceItem,
+    StatusItem, TicketItem, WrittenItem, decode,
 };
 use crate::exit::{Exit, Failure};
 use crate::limits::LIST_ROWS_BUFFERED;
@@ -48,7 +48,9 @@ impl View {
                 peer_row,
                 "No peers. Devices are connected while `farshore up` runs.",
             ),
-            Request::Log { .. } => table(&["TIME", "BY", "COLLECTION", ">ENTRY", ">SIZE", "HASH"], log_row, "No entries."),
+            Request::Log { .. } => {
+                table(&["TIME", "BY", "COLLECTION", ">ENTRY", ">SIZE", "HASH"], log_row, "No entries.")
+            }
             Request::Digest { .. } => View::Each(digest),
             Request::Import { .. } => View::Each(|_, _| Ok(())), // the command sums it up itself
         }

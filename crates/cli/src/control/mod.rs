@@ -17,11 +17,11 @@ mod server;
 pub use client::{Client, Import, Replies, Session};
 pub use endpoint::{Claim, Endpoint};
 pub use exchange::{Batches, Exchange, Executor, ReplySink};
-pub(crate) use item::{decode, encode};
 pub use item::{
     ChangeItem, CollectionItem, ConflictItem, DigestItem, DocumentItem, ImportedItem, InitItem, LogItem, MemberItem,
     PeerItem, SpaceItem, SpaceSync, StatusItem, TicketItem, UpItem, WrittenItem,
 };
+pub(crate) use item::{decode, encode};
 pub use message::{
     Batch, CONTROL_VERSION, Comparison, Container, DeletePolicy, DocumentName, Edit, Filter, Greeting, Place, Reply,
     Request, Role,

@@ -28,8 +28,7 @@ impl Device {
         let directory = base.join(name.to_lowercase());
         std::fs::create_dir(&directory)
             .map_err(|error| Failure::io(format_args!("create {}", directory.display()), &error))?;
-        let mut device =
-            Device { name, directory, front, process: None, session: None, pid: 0, listening: front };
+        let mut device = Device { name, directory, front, process: None, session: None, pid: 0, listening: front };
         let mut init = device.command()?;
         init.args(["init", "--name", name]).stdout(Stdio::null());
         let status = blocking(move || init.status()).await;

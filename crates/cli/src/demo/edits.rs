@@ -40,7 +40,9 @@ pub(super) async fn rows(limit: Option<u64>) -> Result<Vec<Row>, Failure> {
         }
         Ok(rows)
     });
-    reading.await.map_err(|_| Failure::new(Exit::General, "reading the airports failed by a fault of Farshore's own"))?
+    reading
+        .await
+        .map_err(|_| Failure::new(Exit::General, "reading the airports failed by a fault of Farshore's own"))?
 }
 
 /// Defines the space's collections, and writes the text.

@@ -115,8 +115,7 @@ impl Report {
 
     /// Shows it to a person.
     pub(super) fn show(&self, printer: &mut Printer) -> Result<(), Failure> {
-        let mut steps =
-            Table::new(&["STEP", ">DOCUMENTS", ">TIME", ">TO BEN", ">TO ADA", ">CONNECTIONS", ">REFUSED"]);
+        let mut steps = Table::new(&["STEP", ">DOCUMENTS", ">TIME", ">TO BEN", ">TO ADA", ">CONNECTIONS", ">REFUSED"]);
         for step in &self.steps {
             steps.row([
                 Cell::from(step.what.clone()),
@@ -131,11 +130,11 @@ impl Report {
         printer.line("")?;
         printer.table(&steps)?;
         printer.line(&format!(
-            "\n{BOLD}The kill{BOLD:#}: process {} of Ben was killed in the middle of a sync, with {} of {} entries; process {} \
-             went on from there.",
+            "\n{BOLD}The kill{BOLD:#}: process {} of Ben was killed in the middle of a sync, with {} of the {} entries that it \
+             lacked; process {} went on from there.",
             self.killed.pid,
-            count(self.killed.entries_kept),
-            count(self.killed.entries_in_the_end),
+            count(self.killed.entries_kept.saturating_sub(self.killed.entries_before)),
+            count(self.killed.entries_in_the_end.saturating_sub(self.killed.entries_before)),
             self.killed.pid_after
         ))?;
         printer.line(&format!(
@@ -144,10 +143,7 @@ impl Report {
             count(self.acknowledged[1])
         ))?;
         self.show_conflicts(printer)?;
-        printer.line(&format!(
-            "\n{BOLD}The text{BOLD:#} that both edited: {}",
-            clean(&self.text[0].to_string())
-        ))?;
+        printer.line(&format!("\n{BOLD}The text{BOLD:#} that both edited: {}", clean(&self.text[0].to_string())))?;
         self.show_proof(printer)
     }
 

@@ -234,8 +234,10 @@ impl Device {
     pub(super) fn must_run(&self, what: &str) -> Result<(), Failure> {
         match self.pid {
             Some(_) => Ok(()),
-            None => Err(Failure::new(Exit::Unavailable, format!("there is nothing to {what}: the device does not run"))
-                .remedy("start it with `farshore up` in another terminal")),
+            None => {
+                Err(Failure::new(Exit::Unavailable, format!("there is nothing to {what}: the device does not run"))
+                    .remedy("start it with `farshore up` in another terminal"))
+            }
         }
     }
 }
@@ -245,11 +247,7 @@ async fn tell(collection: &Collection<Value>, id: DocumentId, replies: &ReplySin
     replies.item(&ChangeItem { id: Some(id.to_string()), value }).await
 }
 
-async fn write_batch(
-    collection: &Collection<Value>,
-    mut batch: Batch,
-    keyed: bool,
-) -> Result<(Batch, u64), Failure> {
+async fn write_batch(collection: &Collection<Value>, mut batch: Batch, keyed: bool) -> Result<(Batch, u64), Failure> {
     let rows = std::mem::take(&mut batch.rows);
     let count = rows.len() as u64;
     if keyed {

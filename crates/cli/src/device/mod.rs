@@ -115,11 +115,8 @@ pub async fn up(
 }
 
 fn builder(settings: &Settings, up: &Up) -> Builder {
-    let mut builder = Node::builder(&settings.store)
-        .create(Create::Never)
-        .port(up.port.unwrap_or(0))
-        .mdns(up.mdns)
-        .quic(up.quic);
+    let mut builder =
+        Node::builder(&settings.store).create(Create::Never).port(up.port.unwrap_or(0)).mdns(up.mdns).quic(up.quic);
     for address in &up.listen {
         builder = builder.listen(address);
     }

@@ -125,9 +125,7 @@ fn member_name(spaces: &[SpaceStatus], device: DeviceId) -> Option<String> {
 }
 
 fn space_sync(space: &SpaceStatus) -> SpaceSync {
-    let name = |device: &DeviceId| {
-        member_name(std::slice::from_ref(space), *device).unwrap_or_else(|| device.short())
-    };
+    let name = |device: &DeviceId| member_name(std::slice::from_ref(space), *device).unwrap_or_else(|| device.short());
     SpaceSync {
         space: space.name.clone().unwrap_or_else(|| space.space.to_string()),
         unapplied: space.collections.iter().map(|collection| collection.unapplied).sum(),
