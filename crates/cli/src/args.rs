@@ -164,7 +164,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct InSpace {
     /// The space, by name or id; may be left out if there is only one
-    #[arg(long, short, value_name = "SPACE")]
+    #[arg(long, short, value_name = "SPACE", global = true)]
     pub space: Option<String>,
 }
 

@@ -124,3 +124,6 @@ pub const DEMO_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Bytes that Ben has received of a sync when it is killed: past the handshakes, before the end.
 pub const DEMO_KILL_AFTER_BYTES: u64 = 48 * 1024;
+
+/// How often the demo looks whether that point is reached: a transfer on loopback is over in a second.
+pub const DEMO_KILL_LOOK_EVERY: Duration = Duration::from_millis(1);

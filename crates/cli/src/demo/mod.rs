@@ -22,8 +22,13 @@ pub async fn run(keep: Option<&Path>, documents: Option<u64>, printer: &mut Prin
     let temporary;
     let base = match keep {
         Some(directory) => {
-            std::fs::create_dir(directory)
-                .map_err(|error| Failure::io(format_args!("create {}", directory.display()), &error))?;
+            std::fs::create_dir(directory).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    Failure::new(Exit::Refused, format!("{} exists already", directory.display()))
+                        .remedy("name a directory that does not, so that nothing of yours is mixed with the demo")
+                }
+                _ => Failure::io(format_args!("create {}", directory.display()), &error),
+            })?;
             directory
         }
         None => {

@@ -130,11 +130,11 @@ impl Report {
         printer.line("")?;
         printer.table(&steps)?;
         printer.line(&format!(
-            "\n{BOLD}The kill{BOLD:#}: process {} of Ben was killed in the middle of a sync, with {} of {} entries; process {} \
-             went on from there.",
+            "\n{BOLD}The kill{BOLD:#}: process {} of Ben was killed in the middle of a sync, with {} of the {} entries that it \
+             lacked; process {} went on from there.",
             self.killed.pid,
-            count(self.killed.entries_kept),
-            count(self.killed.entries_in_the_end),
+            count(self.killed.entries_kept.saturating_sub(self.killed.entries_before)),
+            count(self.killed.entries_in_the_end.saturating_sub(self.killed.entries_before)),
             self.killed.pid_after
         ))?;
         printer.line(&format!(

@@ -10,7 +10,7 @@ use crate::control::{
 };
 use crate::exit::{Exit, Failure};
 use crate::formats::{Row, Typed};
-use crate::limits::{DEMO_KILL_AFTER_BYTES, DEMO_LOOK_EVERY, DEMO_PATIENCE};
+use crate::limits::{DEMO_KILL_AFTER_BYTES, DEMO_KILL_LOOK_EVERY, DEMO_LOOK_EVERY, DEMO_PATIENCE};
 use crate::print::{BOLD, Printer};
 use crate::progress::{Progress, Unit};
 use std::path::Path;
@@ -23,6 +23,8 @@ struct Demo<'a> {
     ben: Device,
     rows: Vec<Row>,
     steps: Vec<Step>,
+    /// Entries that both held before they went apart.
+    shared: u64,
     started: Instant,
     printer: &'a mut Printer,
 }
@@ -50,7 +52,7 @@ pub(super) async fn play(base: &Path, documents: Option<u64>, printer: &mut Prin
         "{BOLD}Ada{BOLD:#} is process {}, {BOLD}Ben{BOLD:#} is process {}; all between them goes through a counting proxy.",
         ada.pid, ben.pid
     ));
-    let mut demo = Demo { line, ada, ben, rows, steps: Vec::new(), started, printer };
+    let mut demo = Demo { line, ada, ben, rows, steps: Vec::new(), shared: 0, started, printer };
     demo.import().await?;
     demo.join().await?;
     let acknowledged = demo.apart().await?;
@@ -87,7 +89,8 @@ impl Demo<'_> {
         let _: SpaceItem = self.ben.ask(Request::Join { ticket, wait_ms: valid_ms }).await?;
         self.end(&begun, "Ben joins with a ticket", 0);
         let begun = self.begin();
-        self.until_same("Ben receives").await?;
+        self.shared = entries(&mut self.ada).await?;
+        self.until_same("Ben receives", self.shared).await?;
         self.end(&begun, "Ben receives all", self.rows.len() as u64);
         Ok(())
     }
@@ -96,7 +99,7 @@ impl Demo<'_> {
     async fn apart(&mut self) -> Result<u64, Failure> {
         self.line.cut();
         for device in [&mut self.ada, &mut self.ben] {
-            wait("lose the line", async || {
+            wait("lose the line", DEMO_LOOK_EVERY, async || {
                 Ok((device.ask::<StatusItem>(Request::Status { watch: false }).await?.peers == 0).then_some(()))
             })
             .await?;
@@ -118,7 +121,7 @@ impl Demo<'_> {
         let entries_before = entries(&mut self.ben).await?;
         let begun = self.begin();
         self.line.heal();
-        wait("begin to sync", async || {
+        wait("begin to sync", DEMO_KILL_LOOK_EVERY, async || {
             Ok((self.line.passed().since(begun.passed).to_ben >= DEMO_KILL_AFTER_BYTES).then_some(()))
         })
         .await?;
@@ -137,8 +140,9 @@ impl Demo<'_> {
 
     async fn meet(mut self, mut killed: Killed, acknowledged: u64) -> Result<Report, Failure> {
         let begun = self.begin();
+        let all = entries(&mut self.ada).await? + killed.entries_before - self.shared;
         self.line.heal();
-        self.until_same("they sync").await?;
+        self.until_same("Ben receives", all).await?;
         self.end(&begun, "they meet again and agree", self.rows.len() as u64);
         let begun = self.begin();
         let mut compared = Vec::new();
@@ -175,14 +179,13 @@ impl Demo<'_> {
     }
 
     /// Waits until both hold the same entries and have all of them in their documents.
-    async fn until_same(&mut self, label: &str) -> Result<(), Failure> {
-        let total: u64 = collections(&mut self.ada).await?.iter().map(|collection| collection.entries).sum();
+    async fn until_same(&mut self, label: &str, total: u64) -> Result<(), Failure> {
         let mut progress = Progress::start(self.printer, label, Some(total), Unit::Things("entries"));
-        let mut held = 0;
-        let done = wait("hold the same", async || {
+        let mut done = 0;
+        let same = wait("hold the same", DEMO_LOOK_EVERY, async || {
             let (ada, ben) = (collections(&mut self.ada).await?, collections(&mut self.ben).await?);
-            held = ben.iter().map(|collection| collection.entries).sum();
-            progress.set(held);
+            done = ben.iter().map(|collection| collection.entries - collection.unapplied).sum();
+            progress.set(done);
             let applied = ada.iter().chain(&ben).all(|collection| collection.unapplied == 0);
             let same = ada.len() == 2
                 && ada.iter().all(|collection| {
@@ -194,13 +197,17 @@ impl Demo<'_> {
             Ok((applied && same).then_some(()))
         })
         .await;
-        progress.finish(held);
-        done
+        progress.finish(done);
+        same
     }
 }
 
-/// Looks again and again until there is something.
-async fn wait<T>(what: &str, mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>) -> Result<T, Failure> {
+/// Looks again and again until there is something, after `most` at the latest.
+async fn wait<T>(
+    what: &str,
+    most: Duration,
+    mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
     let looking = async {
         let mut pause = Duration::from_millis(1);
         loop {
@@ -208,7 +215,7 @@ async fn wait<T>(what: &str, mut look: impl AsyncFnMut() -> Result<Option<T>, Fa
                 return Ok(found);
             }
             tokio::time::sleep(pause).await;
-            pause = if what == "begin to sync" { pause } else { DEMO_LOOK_EVERY };
+            pause = most.min(pause * 2);
         }
     };
     tokio::time::timeout(DEMO_PATIENCE, looking).await.unwrap_or_else(|_| {
