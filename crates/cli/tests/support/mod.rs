@@ -1,6 +1,9 @@
 //! The binary as a shell runs it, with real processes and a directory of its own.
 
-#![expect(unreachable_pub, reason = "a module of a test is its own crate's, and its items are named as a library's are")]
+#![expect(
+    unreachable_pub,
+    reason = "a module of a test is its own crate's, and its items are named as a library's are"
+)]
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};

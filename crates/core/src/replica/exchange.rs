@@ -553,7 +553,8 @@ impl Replica {
                 let asked = self.spaces.get(&shared.space).map(|known| &known.asked);
                 let later = |journal: &JournalId, seq: u64| {
                     let asked = asked.and_then(|asked| asked.get(journal));
-                    asked.is_some_and(|asked| asked.link == *link && asked.to > seq) && seq % RECEIPT_ENTRIES != 0
+                    asked.is_some_and(|asked| asked.link == *link && asked.to > seq)
+                        && !seq.is_multiple_of(RECEIPT_ENTRIES)
                 };
                 let (kept, owed): (Vec<_>, Vec<_>) =
                     std::mem::take(&mut shared.owed).into_iter().partition(|(journal, seq)| later(journal, *seq));
