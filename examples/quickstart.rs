@@ -2,9 +2,12 @@
 use farshore::{Error, Node, field};
 use serde::{Deserialize, Serialize};
 
+/// Something to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Todo {
+    /// What.
     pub title: String,
+    /// Whether it was done.
     pub done: bool,
 }
 
@@ -17,6 +20,7 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
+/// Writes, edits and asks; returns what is still to do.
 pub async fn run(node: &Node) -> Result<Vec<Todo>, Error> {
     let space = node.create_space("household").await?; // on a second device: node.join(ticket, time)
     let todos = space.collection::<Todo>("todos").await?;
