@@ -37,13 +37,37 @@ pub struct Store {
 pub(crate) struct Inner {
     /// Removed before the lock that it names is released, so that it never names a former holder.
     record: Option<HolderRecord>,
-    pub(crate) database: Database,
+    pub(crate) database: Open,
     pub(crate) tags: Tags,
     id: StoreId,
     place: Place,
     copied: AtomicBool,
     stopped: AtomicBool,
     repaired: bool,
+}
+
+/// A database that can be closed whatever is in its file: redb commits once more when it is dropped, and panics there when
+/// the pages make no sense. `None` only while it is being dropped.
+pub(crate) struct Open(Option<Database>);
+
+impl std::ops::Deref for Open {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is taken in drop alone")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        if let Err(error) = guarded(|| {
+            drop(database);
+            Ok(())
+        }) {
+            tracing::error!(%error, "the store could not be closed cleanly; everything acknowledged was durable before");
+        }
+    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -322,7 +346,7 @@ fn create_inner(
     let tags = Tags::new(key.tag_key());
     let made = guarded(|| {
         let crypt = Crypt::new(backend, key.xts());
-        let database = builder(Verify::Start).create_with_backend(crypt).map_err(redb::Error::from)?;
+        let database = Open(Some(builder(Verify::Start).create_with_backend(crypt).map_err(redb::Error::from)?));
         write_database(&database, |txn| migrate::create(txn, &tags, id, &place))?;
         Ok(database)
     });
@@ -363,7 +387,7 @@ fn open_inner(
     });
     let database = match (opened, refused) {
         (_, Some(error)) => return Err(error),
-        (Ok(Some(database)), None) => database,
+        (Ok(Some(database)), None) => Open(Some(database)),
         (Ok(None), None) => return Err(damaged("it cannot be opened")),
         (Err(error), None) => return Err(OpenError::from_store(source, error)),
     };

@@ -76,14 +76,16 @@ impl Differ {
             (Value::Text(_), Value::Text(to) | Value::Str(to)) => {
                 self.edits.push(Edit::UpdateText { path: self.path.clone(), to: to.clone() });
             }
-            (Value::Counter(old), new) => match counter(new) {
+            (Value::Counter(old), plain) => match counter(plain) {
                 Some(new) => {
                     match new.checked_sub(*old).filter(|by| by.unsigned_abs() <= COUNTER_STEP.unsigned_abs()) {
                         Some(by) => self.edits.push(Edit::Increment { path: self.path.clone(), by }),
-                        None => self.put(Value::Counter(new)),
+                        None if new.unsigned_abs() <= COUNTER_STEP.unsigned_abs() => self.put(Value::Counter(new)),
+                        // No counter may hold it: as a plain integer it can be kept.
+                        None => self.put(plain.clone()),
                     }
                 }
-                None => self.put(new.clone()),
+                None => self.put(plain.clone()),
             },
             (Value::Timestamp(_), new) => self.put(integer(new).map_or_else(|| new.clone(), Value::Timestamp)),
             (Value::Bytes(_), Value::Str(text)) => self.put(base64(text).map_or_else(|| new.clone(), Value::Bytes)),
