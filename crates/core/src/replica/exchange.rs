@@ -181,14 +181,15 @@ impl Replica {
         self.compare(link, space);
     }
 
+    /// Every space on every link that shares it.
+    pub(super) fn shared_spaces(&self) -> Vec<(LinkId, SpaceId)> {
+        let links = self.links.iter();
+        links.flat_map(|(link, state)| state.spaces.values().map(|shared| (*link, shared.space))).collect()
+    }
+
     /// Starts the exchange again on every link.
     pub(super) fn sync_now(&mut self) {
-        let shared: Vec<(LinkId, SpaceId)> = self
-            .links
-            .iter()
-            .flat_map(|(link, state)| state.spaces.values().map(|shared| (*link, shared.space)))
-            .collect();
-        for (link, space) in shared {
+        for (link, space) in self.shared_spaces() {
             self.restart_exchange(link, space);
         }
     }

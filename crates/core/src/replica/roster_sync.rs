@@ -175,12 +175,7 @@ impl Replica {
 
     pub(super) fn on_addresses(&mut self, addresses: Vec<String>) {
         self.addresses = addresses;
-        let shared: Vec<(LinkId, SpaceId)> = self
-            .links
-            .iter()
-            .flat_map(|(link, state)| state.spaces.values().map(|shared| (*link, shared.space)))
-            .collect();
-        for (link, space) in shared {
+        for (link, space) in self.shared_spaces() {
             self.send_hints(link, space);
         }
     }
