@@ -5,16 +5,24 @@ use std::sync::Arc;
 
 use super::Replica;
 use super::space::Source;
+use crate::batch::JournalState;
 use crate::entry::Entry;
-use crate::id::{CollectionTag, DocumentId, SpaceId};
+use crate::id::{CollectionTag, DocumentId, JournalId, SpaceId};
 use crate::input::{LinkId, RequestId};
+use crate::job::WriteError;
 use crate::output::{Edited, Event, Reply};
 
 /// One thing that a durable batch makes true.
 #[derive(Debug)]
 pub(super) enum Effect {
     Reply(RequestId, Reply),
-    Edited(RequestId, usize, Edited),
+    Edited(RequestId, usize, Result<Edited, WriteError>),
+    /// A journal is durably applied up to here.
+    Applied {
+        space: SpaceId,
+        journal: JournalId,
+        state: JournalState,
+    },
     Notify(Event),
     /// Views have changed.
     Changed {
@@ -51,6 +59,15 @@ pub(super) enum Effect {
 }
 
 impl Replica {
+    /// Answers a part of an edit that needs no batch of its own: it changed nothing, or was refused. What it was compared with
+    /// may be on its way to the disk, and a crash may undo that: so the answer waits for what was asked of the store before.
+    pub(super) fn answer_when_durable(&mut self, id: RequestId, index: usize, result: Result<Edited, WriteError>) {
+        match self.batches.get_mut(&self.last_batch) {
+            Some(effects) => effects.push(Effect::Edited(id, index, result)),
+            None => self.edit_done(id, index, result),
+        }
+    }
+
     pub(super) fn on_stored(&mut self, batch: u64) {
         let Some(effects) = self.batches.remove(&batch) else { return };
         let mut serve = false;
@@ -58,7 +75,13 @@ impl Replica {
         for effect in effects {
             match effect {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
-                Effect::Edited(id, index, edited) => self.edit_done(id, index, Ok(edited)),
+                Effect::Edited(id, index, result) => self.edit_done(id, index, result),
+                Effect::Applied { space, journal, state } => {
+                    let known = self.spaces.get_mut(&space).and_then(|space| space.journals.get_mut(&journal));
+                    if let Some(known) = known {
+                        (known.durable_applied, known.durable_closed) = (state.applied, state.closed);
+                    }
+                }
                 Effect::Notify(event) => self.notify(event),
                 Effect::Changed { space, collection, mut documents, remote } => {
                     if !documents.is_empty() {

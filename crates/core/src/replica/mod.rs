@@ -306,6 +306,13 @@ impl Replica {
     }
 
     fn store(&mut self, mut ops: Vec<StoreOp>, effects: Vec<Effect>) {
+        let applied = ops.iter().filter_map(|op| match op {
+            StoreOp::PutJournal { space, journal, state } => {
+                Some(Effect::Applied { space: *space, journal: *journal, state: *state })
+            }
+            _ => None,
+        });
+        let effects = applied.chain(effects).collect(); // First, since what follows tells others where journals stand.
         ops.push(identity::clock_op(self.clock.last()));
         self.last_batch += 1;
         self.batches.insert(self.last_batch, effects);

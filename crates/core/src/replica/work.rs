@@ -184,7 +184,7 @@ impl Replica {
             let document = queued.edit.document;
             match result {
                 Ok(true) => {
-                    effects.push(Effect::Edited(queued.request, queued.index, Edited { document, entry: place }))
+                    effects.push(Effect::Edited(queued.request, queued.index, Ok(Edited { document, entry: place })))
                 }
                 Ok(false) => unchanged.push((queued, Ok(Edited { document, entry: None }))),
                 Err(error) => unchanged.push((queued, Err(error))),
@@ -210,7 +210,7 @@ impl Replica {
             self.store(ops, effects);
         }
         for (queued, result) in unchanged {
-            self.edit_done(queued.request, queued.index, result);
+            self.answer_when_durable(queued.request, queued.index, result);
         }
         self.pump(space, collection);
     }
