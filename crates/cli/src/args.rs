@@ -147,6 +147,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  farshore log\n  farshore log todos --limit 5")]
     Log(Log),
 
+    /// Verify the store: every page, every value, and how they fit together; no device may run on it
+    #[command(after_help = "Example:\n  farshore check\n  farshore --store ./copy.fsh check")]
+    Check(Check),
+
     /// Compute a collection's fingerprints: equal on two devices if all documents and their histories are
     #[command(after_help = "Example:\n  farshore digest todos")]
     Digest(Digest),
@@ -576,6 +580,10 @@ pub struct Log {
     #[arg(long, short = 'n', default_value_t = 20, value_name = "NUMBER")]
     pub limit: u64,
 }
+
+/// `check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {}
 
 /// `digest`.
 #[derive(Clone, Debug, Args)]

@@ -176,7 +176,7 @@ fn sweep(from: usize, to: usize, spoil: impl Fn(usize) -> Vec<u8>) {
         let outcome = exercise_watched(&format!("byte {at}"), spoil(at), batches);
         println!("at {at} {outcome:?}");
     }
-    println!("at most {} KiB of memory", peak_kib().map_or("unknown".into(), |peak| peak.to_string()));
+    println!("memory: at most {} KiB", peak_kib().map_or("unknown".into(), |peak| peak.to_string()));
 }
 
 /// What ended two processes in a row in a write may be damage: the third looks before it writes.
