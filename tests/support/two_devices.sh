@@ -32,10 +32,11 @@ wait_for() { # seconds, what, command: looks until it succeeds
   until "$@" >/dev/null 2>&1; do n=$((n - 1)); [ $n -gt 0 ] || fail "$what did not come about"; sleep 0.2; done
 }
 both_up() {
-  ada init --name ada >/dev/null
-  ben init --name ben >/dev/null
-  ada up >"$dir/ada.log" 2>&1 & pids+=($!)
-  ben up >"$dir/ben.log" 2>&1 & pids+=($!)
+  ada --quiet init --name ada >/dev/null
+  ben --quiet init --name ben >/dev/null
+  # Not through the functions, whose process would be a shell's.
+  ip netns exec "$ns_ada" "$bin" --store "$dir/ada.fsh" up >"$dir/ada.log" 2>&1 & pids+=($!)
+  ip netns exec "$ns_ben" "$bin" --store "$dir/ben.fsh" up >"$dir/ben.log" 2>&1 & pids+=($!)
   wait_for 30 "Ada's device" ada status
   wait_for 30 "Ben's device" ben status
   ada space create home >/dev/null
