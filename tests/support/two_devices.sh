@@ -37,8 +37,8 @@ both_up() {
   # Not through the functions, whose process would be a shell's.
   ip netns exec "$ns_ada" "$bin" --store "$dir/ada.fsh" up >"$dir/ada.log" 2>&1 & pids+=($!)
   ip netns exec "$ns_ben" "$bin" --store "$dir/ben.fsh" up >"$dir/ben.log" 2>&1 & pids+=($!)
-  wait_for 30 "Ada's device" ada status
-  wait_for 30 "Ben's device" ben status
+  wait_for 30 "Ada's device" test -S "$dir/ada.fsh.run/sock"
+  wait_for 30 "Ben's device" test -S "$dir/ben.fsh.run/sock"
   ada space create home >/dev/null
   ada put todos --key milk title=Milk >/dev/null
 }

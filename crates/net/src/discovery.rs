@@ -269,28 +269,22 @@ mod mdns {
         }
     }
 
-    /// Whether the port and the group can be had, and a way leads there. The behaviour itself would only log that they cannot.
+    /// Whether the port and the group can be had. The behaviour itself would only log that they cannot.
     fn multicast_works(ipv6: bool) -> io::Result<()> {
+        use libp2p::mdns::{IPV4_MDNS_MULTICAST_ADDRESS, IPV6_MDNS_MULTICAST_ADDRESS};
         use socket2::{Domain, Socket, Type};
         use std::net::{Ipv6Addr, SocketAddr};
-        let (v4, v6) = (libp2p::mdns::IPV4_MDNS_MULTICAST_ADDRESS, libp2p::mdns::IPV6_MDNS_MULTICAST_ADDRESS);
         let socket = Socket::new(if ipv6 { Domain::IPV6 } else { Domain::IPV4 }, Type::DGRAM, None)?;
         socket.set_reuse_address(true)?;
         #[cfg(unix)]
         socket.set_reuse_port(true)?;
-        let (here, group): (SocketAddr, SocketAddr) = match ipv6 {
-            true => ((Ipv6Addr::UNSPECIFIED, 5353).into(), (v6, 5353).into()),
-            false => ((Ipv4Addr::UNSPECIFIED, 5353).into(), (v4, 5353).into()),
-        };
         if ipv6 {
             socket.set_only_v6(true)?;
+            socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 5353)).into())?;
+            return socket.join_multicast_v6(&IPV6_MDNS_MULTICAST_ADDRESS, 0);
         }
-        socket.bind(&here.into())?;
-        match ipv6 {
-            true => socket.join_multicast_v6(&v6, 0)?,
-            false => socket.join_multicast_v4(&v4, &Ipv4Addr::UNSPECIFIED)?,
-        }
-        socket.connect(&group.into()) // for datagrams: looks for a route, and sends nothing
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5353)).into())?;
+        socket.join_multicast_v4(&IPV4_MDNS_MULTICAST_ADDRESS, &Ipv4Addr::UNSPECIFIED)
     }
 
     fn tell(behaviours: &mut [Behaviour], event: FromSwarm<'_>) {
