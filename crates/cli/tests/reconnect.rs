@@ -11,6 +11,8 @@ use support::{Shell, airports, until};
 const DOCUMENTS: usize = 28_298;
 /// What issue 2 allows: 6 kB of frames, and the rest for handshakes.
 const RECONNECTION_BYTES: u64 = 14_000;
+/// A reconnection with nothing changed: handshakes and one digest; 2,088 bytes were measured.
+const UNCHANGED_BYTES: u64 = 4_000;
 
 fn total(counters: Counters) -> u64 {
     counters.bytes_there + counters.bytes_back
@@ -56,7 +58,7 @@ fn after_ten_edits_in_28298_documents_a_reconnection_costs_at_most_14_kb_through
         text.contains(&format!("\"documents\":{DOCUMENTS}")) && digest("b.fsh") == wanted
     });
 
-    for (edits, limit_bytes) in [(0, RECONNECTION_BYTES), (10, RECONNECTION_BYTES)] {
+    for (edits, limit_bytes) in [(0, UNCHANGED_BYTES), (10, RECONNECTION_BYTES)] {
         quiet(&proxy);
         proxy.cut();
         for store in ["a.fsh", "b.fsh"] {
