@@ -92,6 +92,13 @@ pub const INVITATIONS: usize = 64;
 pub const SAVE_PEERS_MS: u64 = 1_000;
 /// Heads and tombstone places kept of one document: concurrent branches beyond this are a fault of ours.
 pub const RECORD_HEADS: usize = 4096;
+/// Operations in one life of a document, beyond which no local edit is taken: four of the largest changes, or what one person
+/// types in ten years. Merges may exceed it, and every member then finds the document oversize.
+pub const DOCUMENT_OPS: u64 = 4_000_000;
+/// The same in bytes of its changes, uncompressed: a document is loaded whole, at up to ten times this in memory.
+pub const DOCUMENT_BYTES: u64 = 32 << 20;
+/// Oversize documents that a space's status names; those beyond are refused edits all the same.
+pub const OVERSIZE_LISTED: usize = 1024;
 /// A document's tail of changes is compacted when it passes this many bytes and twice its snapshot (`architecture.md` section 8).
 pub const COMPACT_BYTES: u64 = 16 << 10;
 /// One document's edits in one request, in bytes: they must fit a sealed entry.

@@ -273,6 +273,11 @@ pub struct CollectionStatus {
     pub waiting: Option<String>,
     /// Journals.
     pub journals: usize,
+    /// Documents that merges have made larger than edits may: they are read-only here as everywhere, until deleted.
+    pub oversize: Vec<DocumentId>,
+    /// Journals of which two signed entries at one place are known, and the `seq` of that place: their author signed both, or
+    /// his store was copied.
+    pub forks: Vec<(JournalId, u64)>,
 }
 
 /// The state of one link.

@@ -25,7 +25,7 @@ const DOC: DocKey =
 
 fn put(document: DocumentId, view: ViewOp) -> StoreOp {
     let key = DocKey { document, ..DOC };
-    StoreOp::PutDocument { key, record: vec![1], content: ContentOp::Append(vec![vec![9; 100]]), view }
+    StoreOp::PutDocument { key, generation: 1, record: vec![1], content: ContentOp::Append(vec![vec![9; 100]]), view }
 }
 
 proptest! {

@@ -80,6 +80,13 @@ pub struct Replica {
 enum LoadPurpose {
     /// For a collection's work: documents already at hand, and the keys being loaded.
     Work { space: SpaceId, collection: CollectionTag, at_hand: Vec<(DocKey, DocSource)>, missing: Vec<DocKey> },
+    /// For the same: former lives, after the documents.
+    Former {
+        space: SpaceId,
+        collection: CollectionTag,
+        documents: Vec<(DocKey, DocSource)>,
+        lives: Vec<(DocKey, u32)>,
+    },
     /// Entries that wait to be applied and are not in memory.
     Unapplied { space: SpaceId, collection: CollectionTag },
     /// Entries that a link is to be sent.
@@ -194,6 +201,7 @@ impl Replica {
             roster.insert(op).map_err(|error| refuse(error.to_string()))?;
         }
         let mut space = Space::new(boot.space, roster, &self.identity.keys);
+        space.read_record(&boot.record).map_err(|error| OpenError::Damaged { what: "space record", error })?;
         for (id, state) in boot.journals {
             space.arrival = space.arrival.max(state.arrival);
             let collection = space.collections.entry(id.collection).or_default();
@@ -266,9 +274,13 @@ impl Replica {
     fn on_loaded(&mut self, load: u64, loaded: Loaded) {
         match (self.loads.remove(&load), loaded) {
             (Some(LoadPurpose::Work { space, collection, mut at_hand, missing }), Loaded::Documents(found)) => {
-                let sources = found.into_iter().map(|stored| stored.map_or(DocSource::Absent, DocSource::Stored));
-                at_hand.extend(missing.into_iter().zip(sources));
-                self.start_job(space, collection, at_hand);
+                at_hand.extend(missing.into_iter().zip(found.into_iter().map(DocSource::stored)));
+                self.gathered(space, collection, at_hand);
+            }
+            (Some(LoadPurpose::Former { space, collection, documents, lives }), Loaded::Documents(found)) => {
+                let found = lives.into_iter().zip(found);
+                let former = found.map(|((key, life), stored)| (key, life, DocSource::stored(stored))).collect();
+                self.start_job(space, collection, documents, former);
             }
             (Some(LoadPurpose::Unapplied { space, collection }), Loaded::Entries(entries)) => {
                 self.reopen(space, collection, entries);

@@ -11,7 +11,7 @@ use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, Positio
 use crate::input::{Class, DocEdit, LinkId, RequestId};
 use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
-use crate::limits::{PEER_ADDRESSES, PEER_ID_BYTES};
+use crate::limits::{OVERSIZE_LISTED, PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
 use crate::wire::PeerHint;
@@ -39,7 +39,12 @@ pub(super) struct Space {
     pub(super) opened_bytes: usize,
     /// Entries asked of a link: never of two at once.
     pub(super) asked: BTreeMap<JournalId, Asked>,
+    /// Documents that merges have made larger than local edits may, as many as are listed.
+    pub(super) oversize: BTreeSet<(CollectionTag, DocumentId)>,
 }
+
+/// Version of a space's own record in the store.
+const RECORD_VERSION: u8 = 1;
 
 /// An outstanding `Want`.
 #[derive(Debug, Clone, Copy)]
@@ -93,10 +98,10 @@ impl Journal {
     pub(super) fn new(state: JournalState) -> Journal {
         let durable = state.held;
         Journal {
-            state,
             receiving: durable,
             durable,
             durable_arrival: state.arrival,
+            state,
             opened: BTreeMap::new(),
             lacks: None,
         }
@@ -112,7 +117,7 @@ impl Journal {
     }
 
     pub(super) fn empty() -> Journal {
-        Journal::new(JournalState { held: Position::START, applied: 0, arrival: 0, closed: false })
+        Journal::new(JournalState::EMPTY)
     }
 }
 
@@ -237,6 +242,16 @@ impl Peer {
     }
 }
 
+/// A space's own record as the store keeps it.
+pub(super) fn encode_record(oversize: &BTreeSet<(CollectionTag, DocumentId)>) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.u8(RECORD_VERSION).count(oversize.len());
+    for (collection, document) in oversize {
+        w.raw(&collection.0).raw(&document.0);
+    }
+    w.finish()
+}
+
 impl Space {
     pub(super) fn new(id: SpaceId, roster: Roster, keys: &DeviceKeys) -> Space {
         let mut space = Space {
@@ -255,6 +270,7 @@ impl Space {
             opening: false,
             opened_bytes: 0,
             asked: BTreeMap::new(),
+            oversize: BTreeSet::new(),
         };
         space.read_roster(keys);
         space
@@ -304,9 +320,38 @@ impl Space {
         self.arrival
     }
 
+    /// Notes whether a document is oversize; says whether the record has changed.
+    pub(super) fn list_oversize(&mut self, collection: CollectionTag, document: DocumentId, oversize: bool) -> bool {
+        match oversize {
+            true if self.oversize.len() < OVERSIZE_LISTED => self.oversize.insert((collection, document)),
+            true => false,
+            false => self.oversize.remove(&(collection, document)),
+        }
+    }
+
+    /// The store operation that keeps the space's own record.
+    pub(super) fn record_op(&self) -> StoreOp {
+        StoreOp::PutSpace { space: self.id, record: encode_record(&self.oversize) }
+    }
+
+    /// Takes over what [`Space::record_op`] kept; nothing, if nothing was.
+    pub(super) fn read_record(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut r = Reader::new(bytes);
+        if r.u8("space record version")? != RECORD_VERSION {
+            return Err(DecodeError::Invalid { field: "space record version" });
+        }
+        for _ in 0..r.count(OVERSIZE_LISTED, 16 + 16, "oversize documents")? {
+            self.oversize.insert((CollectionTag(r.array("collection")?), DocumentId(r.array("document")?)));
+        }
+        r.end()
+    }
+
     /// The store operation that sets a journal to its present state.
     pub(super) fn journal_op(&self, journal: JournalId) -> Option<StoreOp> {
-        let state = self.journals.get(&journal)?.state;
+        let state = self.journals.get(&journal)?.state.clone();
         Some(StoreOp::PutJournal { space: self.id, journal, state })
     }
 

@@ -15,6 +15,7 @@ mod changes;
 mod entries;
 mod flow;
 mod frames;
+mod generations;
 mod own_journal;
 mod pairing;
 mod roster;
