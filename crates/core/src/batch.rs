@@ -162,6 +162,15 @@ pub enum Load {
     Documents(Vec<DocKey>),
     /// These lives of documents.
     Lives(Vec<(DocKey, u32)>),
+    /// This one entry, if it is kept.
+    Entry {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// Where, and which of those there.
+        position: Position,
+    },
     /// The hashes of all entries that are kept at these places.
     Hashes {
         /// The space.
@@ -169,7 +178,7 @@ pub enum Load {
         /// Journals, and a `seq` in each.
         places: Vec<(JournalId, u64)>,
     },
-    /// Entries of one journal from `from` on, in order, until `limit_bytes` is passed (at least one, when there is one).
+    /// Entries of one journal from `from` on, without `skip`, in order, until `limit_bytes` is passed (at least one, when there is one).
     Entries {
         /// The space.
         space: SpaceId,
@@ -181,6 +190,8 @@ pub enum Load {
         to: u64,
         /// Stop after this many bytes.
         limit_bytes: usize,
+        /// An entry of another branch, which is kept as a fork's proof only.
+        skip: Position,
     },
 }
 
@@ -189,7 +200,7 @@ pub enum Load {
 pub enum Loaded {
     /// In the order asked, documents or lives; `None` where there is no such one.
     Documents(Vec<Option<StoredDocument>>),
-    /// The entries, in order. Of a forked journal there may be several at one `seq`.
+    /// The entries, in order. If nothing is skipped, there are two at one `seq` of a forked journal.
     Entries(Vec<(Position, Vec<u8>)>),
     /// In the order asked, ascending.
     Hashes(Vec<Vec<EntryHash>>),

@@ -213,6 +213,16 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// An author signed two entries at one place of a journal: by malice, or because his store was copied. Both are kept as the
+    /// proof; the one that came first counts here.
+    ForkDetected {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// The place.
+        seq: u64,
+    },
     /// One's own journal was found forked (a copied or restored store): a new incarnation was started.
     NewIncarnation {
         /// The new one.

@@ -93,11 +93,13 @@ impl MemoryStore {
     /// Answers a load.
     pub fn load(&self, load: &Load) -> Loaded {
         match load {
-            Load::Documents(keys) => {
-                Loaded::Documents(keys.iter().map(|key| self.document(key).cloned()).collect())
-            }
+            Load::Documents(keys) => Loaded::Documents(keys.iter().map(|key| self.document(key).cloned()).collect()),
             Load::Lives(lives) => {
                 Loaded::Documents(lives.iter().map(|life| self.documents.get(life).cloned()).collect())
+            }
+            Load::Entry { space, journal, position } => {
+                let bytes = self.entries.get(&(*space, *journal, *position));
+                Loaded::Entries(bytes.map(|bytes| (*position, bytes.clone())).into_iter().collect())
             }
             Load::Hashes { space, places } => {
                 let hashes = |(journal, seq): &(JournalId, u64)| {
@@ -105,9 +107,10 @@ impl MemoryStore {
                 };
                 Loaded::Hashes(places.iter().map(hashes).collect())
             }
-            Load::Entries { space, journal, from, to, limit_bytes } => {
+            Load::Entries { space, journal, from, to, limit_bytes, skip } => {
                 let mut bytes = 0;
-                let entries = self.at(*space, *journal, *from, *to).map(|(position, bytes)| (position, bytes.clone()));
+                let entries = self.at(*space, *journal, *from, *to).filter(|(position, _)| position != skip);
+                let entries = entries.map(|(position, bytes)| (position, bytes.clone()));
                 let entries = entries.take_while(|(_, entry)| {
                     let fits = bytes == 0 || bytes + entry.len() <= *limit_bytes;
                     bytes += entry.len();
@@ -138,13 +141,7 @@ impl MemoryStore {
     }
 
     /// Entries of a journal from one `seq` to another, both sides of a fork.
-    fn at(
-        &self,
-        space: SpaceId,
-        journal: JournalId,
-        from: u64,
-        to: u64,
-    ) -> impl Iterator<Item = (Position, &Vec<u8>)> {
+    fn at(&self, space: SpaceId, journal: JournalId, from: u64, to: u64) -> impl Iterator<Item = (Position, &Vec<u8>)> {
         let first = (space, journal, Position { seq: from, hash: EntryHash([0; 32]) });
         let last = (space, journal, Position { seq: to, hash: EntryHash([255; 32]) });
         self.entries.range(first..=last).map(|((_, _, position), bytes)| (*position, bytes))

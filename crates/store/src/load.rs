@@ -132,14 +132,22 @@ impl Snapshot<'_> {
                 let stored = lives.iter().map(|(key, generation)| self.stored(self.life(key, *generation)?));
                 stored.collect::<Result<_, _>>().map(Loaded::Documents)
             }
+            Load::Entry { space, journal, position } => {
+                let Some(number) = self.journal(space, journal)? else { return Ok(Loaded::Entries(Vec::new())) };
+                let bytes = self.get(&ENTRIES, &key::entry(number, position))?;
+                Ok(Loaded::Entries(bytes.map(|bytes| (*position, bytes)).into_iter().collect()))
+            }
             Load::Hashes { space, places } => {
                 let hashes = places.iter().map(|(journal, seq)| self.hashes(space, journal, *seq));
                 hashes.collect::<Result<_, _>>().map(Loaded::Hashes)
             }
-            Load::Entries { space, journal, from, to, limit_bytes } => {
+            Load::Entries { space, journal, from, to, limit_bytes, skip } => {
                 let mut entries: Vec<(Position, Vec<u8>)> = Vec::new();
                 let mut total = 0;
                 self.entries(space, journal, *from, *to, |position, bytes| {
+                    if position == *skip {
+                        return true;
+                    }
                     entries.push((position, bytes.to_vec()));
                     total += bytes.len();
                     total < *limit_bytes

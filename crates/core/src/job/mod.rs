@@ -97,6 +97,8 @@ pub enum Content {
     NoKey,
     /// The author sealed something that no honest author seals: every member finds the same.
     Broken(String),
+    /// Written by a newer version, in a form that this build does not know.
+    Newer,
     /// The items and how many bytes they take.
     Items(Vec<Item>, usize),
 }

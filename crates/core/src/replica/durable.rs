@@ -30,6 +30,8 @@ pub(super) enum Effect {
         arrival: u64,
         source: Option<Source>,
     },
+    /// What a peer sent is kept: it may send as much again.
+    Credit(Source),
     /// A batch of local edits no longer counts against the pipeline.
     WriteLanded(SpaceId, CollectionTag),
     /// The roster may be shown to peers.
@@ -60,6 +62,7 @@ impl Replica {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Effect::Edited(id, index, edited) => self.edit_done(id, index, Ok(edited)),
                 Effect::Notify(event) => self.notify(event),
+                Effect::Credit(source) => self.give_back_credit(source),
                 Effect::Changed { space, collection, mut documents, remote } => {
                     if !documents.is_empty() {
                         documents.sort_unstable();

@@ -5,11 +5,13 @@
 //! - [`work`]: a collection's documents are worked on by one job at a time, for local edits or for entries of others.
 //! - [`ingest`]: entries from peers: checked, stored, opened, applied.
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
+//! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
 //! - [`link`], [`exchange`], [`serve`], [`pair`]: the frames.
 
 mod cache;
 mod durable;
 mod exchange;
+mod fork;
 mod identity;
 mod ingest;
 mod link;
@@ -29,7 +31,8 @@ use thiserror::Error;
 use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp};
 use crate::bytes::DecodeError;
 use crate::entropy::Entropy;
-use crate::id::{CollectionTag, DeviceId, DocKey, SpaceId};
+use crate::entry::Entry;
+use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, Position, SpaceId};
 use crate::input::{Input, LinkId, Now, RequestId};
 use crate::job::{DocSource, Job, JobResult};
 use crate::limits::SAVE_PEERS_MS;
@@ -81,16 +84,17 @@ enum LoadPurpose {
     /// For a collection's work: documents already at hand, and the keys being loaded.
     Work { space: SpaceId, collection: CollectionTag, at_hand: Vec<(DocKey, DocSource)>, missing: Vec<DocKey> },
     /// For the same: former lives, after the documents.
-    Former {
-        space: SpaceId,
-        collection: CollectionTag,
-        documents: Vec<(DocKey, DocSource)>,
-        lives: Vec<(DocKey, u32)>,
-    },
+    Former { space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>, lives: Vec<(DocKey, u32)> },
     /// Entries that wait to be applied and are not in memory.
     Unapplied { space: SpaceId, collection: CollectionTag },
     /// Entries that a link is to be sent.
     Serve { link: LinkId, space: SpaceId },
+    /// One entry that a link asked for by its hash.
+    ServeOne { link: LinkId, space: SpaceId, journal: JournalId, position: Position },
+    /// What is held at places of which a peer names an entry.
+    Compare { link: LinkId, space: SpaceId, claims: Vec<(JournalId, Position)> },
+    /// What is held at the place of an entry that came.
+    CompareEntry { space: SpaceId, source: space::Source, entry: Arc<Entry> },
 }
 
 /// Why a job runs.
@@ -102,6 +106,8 @@ enum JobPurpose {
     Reopen { space: SpaceId, collection: CollectionTag },
     /// A collection's work.
     Work { space: SpaceId, collection: CollectionTag },
+    /// An entry that would prove a fork, if its signature is right.
+    Proof { space: SpaceId, source: space::Source },
 }
 
 /// A reason to wake.
@@ -288,6 +294,15 @@ impl Replica {
             (Some(LoadPurpose::Serve { link, space }), Loaded::Entries(entries)) => {
                 self.serve_loaded(link, space, entries);
             }
+            (Some(LoadPurpose::ServeOne { link, space, journal, position }), Loaded::Entries(entries)) => {
+                self.serve_one(link, space, journal, position, entries);
+            }
+            (Some(LoadPurpose::Compare { link, space, claims }), Loaded::Hashes(hashes)) => {
+                self.on_compared(link, space, &claims, &hashes);
+            }
+            (Some(LoadPurpose::CompareEntry { space, source, entry }), Loaded::Hashes(hashes)) => {
+                self.on_compared_entry(space, source, entry, &hashes);
+            }
             _ => {}
         }
     }
@@ -298,6 +313,10 @@ impl Replica {
                 self.on_ingested(space, sources, opened);
             }
             (Some(JobPurpose::Ingest { space, sources }), _) => self.on_ingest_panicked(space, &sources),
+            (Some(JobPurpose::Proof { space, source }), JobResult::Opened(opened)) => {
+                self.on_proof(space, source, opened);
+            }
+            (Some(JobPurpose::Proof { source, .. }), _) => self.give_back_credit(source),
             (Some(JobPurpose::Reopen { space, collection }), JobResult::Opened(opened)) => {
                 self.on_reopened(space, collection, opened);
             }

@@ -7,7 +7,7 @@ use crate::batch::{JournalState, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
-use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, Position, SpaceId, StoreId};
+use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, OpHash, Position, SpaceId, StoreId};
 use crate::input::{Class, DocEdit, LinkId, RequestId};
 use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
@@ -77,6 +77,8 @@ pub(super) struct Journal {
     pub(super) state: JournalState,
     /// The last entry accepted for checking; what comes next must follow it.
     pub(super) receiving: Position,
+    /// The roster heads that entry cites: what comes next must cite them too, or what builds on them.
+    pub(super) cites: Vec<OpHash>,
     /// The last entry that is durable, and its arrival number: what others may know of.
     pub(super) durable: Position,
     pub(super) durable_arrival: u64,
@@ -99,12 +101,19 @@ impl Journal {
         let durable = state.held;
         Journal {
             receiving: durable,
+            cites: state.cites.clone(),
             durable,
             durable_arrival: state.arrival,
             state,
             opened: BTreeMap::new(),
             lacks: None,
         }
+    }
+
+    /// Forgets what was accepted for checking and did not pass.
+    pub(super) fn reset_receiving(&mut self) {
+        self.receiving = self.state.held;
+        self.cites.clone_from(&self.state.cites);
     }
 
     /// How far others are told that it is held, and sent it: to its durable end. Of a journal whose author broke the rules,

@@ -221,11 +221,10 @@ impl Replica {
             let Some(known) = self.spaces.get_mut(&space) else { return };
             let (journal, position) = (entry.header.journal, entry.position());
             let arrival = known.next_arrival();
-            let state = &mut known.journals.entry(journal).or_insert_with(Journal::empty).state;
-            (state.held, state.applied, state.arrival) = (position, position.seq, arrival);
-            if let Some(journal) = known.journals.get_mut(&journal) {
-                journal.receiving = position;
-            }
+            let own = known.journals.entry(journal).or_insert_with(Journal::empty);
+            (own.state.held, own.state.applied, own.state.arrival) = (position, position.seq, arrival);
+            own.state.cites.clone_from(&entry.header.roster_heads);
+            own.reset_receiving();
             ops.push(StoreOp::PutEntry { space, journal, position, bytes: entry.as_bytes().to_vec() });
             ops.extend(known.journal_op(journal));
             effects.insert(0, Effect::EntryDurable { space, entry: Arc::new(entry), arrival, source: None });
@@ -388,11 +387,8 @@ impl Replica {
         let absent = work.unapplied.iter().find_map(|id| {
             let journal = known.journals.get(id)?;
             let next = journal.state.applied + 1;
-            (!journal.opened.contains_key(&next) && next <= journal.durable.seq).then_some((
-                *id,
-                next,
-                journal.durable.seq,
-            ))
+            let absent = !journal.opened.contains_key(&next) && next <= journal.durable.seq;
+            absent.then_some((*id, next, journal.durable.seq, journal.state.fork))
         });
         let waiting = match absent {
             Some(_) => None,
@@ -402,8 +398,8 @@ impl Replica {
             work.waiting = waiting;
             work.fetching = absent.is_some();
         }
-        if let Some((journal, from, to)) = absent {
-            let load = Load::Entries { space, journal, from, to, limit_bytes: APPLY_BYTES };
+        if let Some((journal, from, to, skip)) = absent {
+            let load = Load::Entries { space, journal, from, to, limit_bytes: APPLY_BYTES, skip };
             self.load(load, LoadPurpose::Unapplied { space, collection });
         }
     }
@@ -503,7 +499,7 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
                 let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
                 let Some(opened) = journal.opened.get(&next) else { break };
                 let size = match &opened.content {
-                    Content::NoKey => break,
+                    Content::NoKey | Content::Newer => break,
                     Content::Broken(_) => 0,
                     Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
                         break;
@@ -536,6 +532,7 @@ fn waits_for<'a>(space: &Space, journals: impl Iterator<Item = &'a JournalId>) -
         let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else { continue };
         return Some(match &opened.content {
             Content::NoKey => "waiting for key: it comes from any member at the next sync".into(),
+            Content::Newer => "waiting for upgrade: an entry was written by a newer version of this program".into(),
             Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
                 "waiting for upgrade: an entry holds what this build does not know".into()
             }
@@ -549,7 +546,7 @@ fn apply_entry(space: &Space, journal: JournalId, position: Position) -> Option<
     let items = match &space.journals.get(&journal)?.opened.get(&position.seq)?.content {
         Content::Items(items, _) => Ok(items.clone()),
         Content::Broken(reason) => Err(reason.clone()),
-        Content::NoKey => return None,
+        Content::NoKey | Content::Newer => return None,
     };
     Some(ApplyEntry { journal, position, items })
 }

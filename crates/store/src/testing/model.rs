@@ -231,9 +231,13 @@ fn compare_journal(
     let failed = |error: crate::StoreError| error.to_string();
     let at = |(seq, hash): &(u64, EntryHash)| Position { seq: *seq, hash: *hash };
     let expected: Vec<_> = entries.iter().map(|(key, bytes)| (at(key), bytes.clone())).collect();
-    let everything = Load::Entries { space, journal, from: 0, to: u64::MAX, limit_bytes: usize::MAX };
+    let everything =
+        Load::Entries { space, journal, from: 0, to: u64::MAX, limit_bytes: usize::MAX, skip: Position::START };
     same("entries", &reader.load(&everything).map_err(failed)?, &Loaded::Entries(expected.clone()))?;
-    for (seq, _) in entries.keys() {
+    for ((seq, hash), bytes) in entries {
+        let position = at(&(*seq, *hash));
+        let load = Load::Entry { space, journal, position };
+        same("entry", &reader.load(&load).map_err(failed)?, &Loaded::Entries(vec![(position, bytes.clone())]))?;
         let hashes = entries.range((*seq, EntryHash([0; 32]))..=(*seq, EntryHash([255; 32])));
         let hashes = hashes.map(|((_, hash), _)| *hash).collect();
         let load = Load::Hashes { space, places: vec![(journal, *seq)] };
