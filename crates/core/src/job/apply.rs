@@ -287,13 +287,16 @@ fn carry_out(
     Ok(worked)
 }
 
-/// Carries out one life's plan; gives the chunks that are new, or `None` if there was no plan.
+/// A life after its plan, and the chunks that are new; `None` if there was no plan.
+type CarriedOut = (Box<OpenDocument>, Option<Vec<Vec<u8>>>);
+
+/// Carries out one life's plan.
 fn carry_out_one(
     key: DocKey,
     life: Life,
     spoiled: bool,
     all_brought: &mut BTreeSet<[u8; 32]>,
-) -> Result<(Box<OpenDocument>, Option<Vec<Vec<u8>>>), String> {
+) -> Result<CarriedOut, String> {
     let Life { mut open, index, plan, .. } = life;
     open.index = (!spoiled).then_some(index);
     if plan.is_empty() {

@@ -4,27 +4,19 @@ use farshore_core::catalogue::CollectionDefinition;
 use farshore_core::entry::Entry;
 use farshore_core::id::{OpHash, Position};
 use farshore_core::input::Request;
-use farshore_core::roster::Roster;
 
 use crate::content::{document, sound};
 use crate::peer::RawPeer;
 use crate::rig::{ADA, BEN, Rig};
 
-/// The roster as a device keeps it.
-fn roster(rig: &Rig, device: usize) -> Roster {
-    let boot = rig.world.devices[device].store.boot();
-    let space = boot.spaces.iter().find(|space| space.space == rig.key.space).unwrap();
-    Roster::restore(space.roster.iter().map(Vec::as_slice)).unwrap()
-}
-
 /// Lets the roster grow; returns its heads before and after.
 fn grow(rig: &mut Rig, name: &str) -> (Vec<OpHash>, Vec<OpHash>) {
-    let before = roster(rig, ADA).heads();
+    let before = rig.roster(ADA).heads();
     let now = rig.world.now();
     let define = Request::DefineCollection { space: rig.key.space, definition: CollectionDefinition::new(name) };
     rig.world.devices[ADA].ask(now, define);
     rig.world.run();
-    (before, roster(rig, BEN).heads())
+    (before, rig.roster(BEN).heads())
 }
 
 fn citing(mallory: &mut RawPeer, id: u8, heads: &[OpHash]) -> Entry {
@@ -110,7 +102,7 @@ fn what_a_device_writes_itself_never_cites_less_than_before() {
     }
     let store = &rig.world.devices[ADA].store;
     let me = rig.world.devices[ADA].replica.identity().device;
-    let roster = roster(&rig, ADA);
+    let roster = rig.roster(ADA);
     for (journal, state) in store.journals(rig.key.space).into_iter().filter(|(id, _)| id.device == me) {
         assert!(state.held.seq >= 4);
         let entry = |seq| Entry::decode(store.entry(rig.key.space, journal, seq).unwrap().to_vec()).unwrap().header;

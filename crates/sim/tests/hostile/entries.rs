@@ -199,8 +199,10 @@ fn an_entry_that_names_another_members_journal_is_refused() {
     let (journal, state) = journals.into_iter().find(|(journal, _)| journal.device == device).unwrap();
     assert_eq!(journal.incarnation, incarnation);
     let item = sound(&mallory, document(9), "hello");
+    let heads = rig.roster(ADA).heads();
     let entry = mallory.entry_with(&[item], |header| {
         (header.journal, header.seq, header.prev) = (journal, state.held.seq + 1, state.held.hash);
+        header.roster_heads = heads;
         header.group = Group { first: header.seq, count: 1 };
     });
     line.send_entry(&mut rig.world, &entry);

@@ -101,6 +101,7 @@ fn nobody_makes_a_device_start_a_new_life_by_claiming_its_journal_ahead() {
         let mut header = mallory.header();
         (header.journal, header.seq, header.prev) = (journal, seq, prev);
         header.group.first = seq;
+        header.roster_heads = rig.roster(ADA).heads();
         let entry: Entry =
             liar.sign(header, &farshore_core::payload::encode(&[sound(&mallory, document(9), "x")]).unwrap());
         line.send_entry(&mut rig.world, &entry);

@@ -144,7 +144,10 @@ impl Model {
                         answers += 1;
                     }
                     if let Ok(Some(record)) = reader.record(&key) {
-                        same("record", &record, &expected.record)?;
+                        // Damage may hide the present life, like any other row; what is answered then is a former one, unaltered.
+                        if lives.values().all(|life| life.record != record) {
+                            same("record", &record, &expected.record)?;
+                        }
                         answers += 1;
                     }
                 }
