@@ -128,10 +128,7 @@ impl DocRecord {
 
     /// What local edits may still add.
     pub fn room(&self) -> Room {
-        Room {
-            ops: DOCUMENT_OPS.saturating_sub(self.ops),
-            bytes: DOCUMENT_BYTES.saturating_sub(self.change_bytes),
-        }
+        Room { ops: DOCUMENT_OPS.saturating_sub(self.ops), bytes: DOCUMENT_BYTES.saturating_sub(self.change_bytes) }
     }
 
     /// Counts a change that was added.

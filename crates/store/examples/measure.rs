@@ -105,7 +105,13 @@ fn main() {
         .map(|n| {
             let view = ViewOp::Put(vec![1; VIEW_BYTES]);
             let content = ContentOp::Append(vec![vec![1; 40]]);
-            let op = StoreOp::PutDocument { key: document(n * 7), generation: 1, record: vec![1; RECORD_BYTES], content, view };
+            let op = StoreOp::PutDocument {
+                key: document(n * 7),
+                generation: 1,
+                record: vec![1; RECORD_BYTES],
+                content,
+                view,
+            };
             timed(|| store.apply(&[Batch { id: n, ops: vec![op] }]).expect("apply")).1
         })
         .collect();
