@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Pointers in leaves, which are those to the roots of tables, are not looked at: telling them from values takes knowledge of
-//! where the roots are. They are some 30 in a file of any size (`docs/decisions/008-damaged-files.md`).
+//! where the roots are. They are some 30 in a file of any size (`docs/decisions/010-damaged-files.md`).
 
 /// redb's smallest page, in bytes.
 const PAGE_BYTES: u64 = 4096;

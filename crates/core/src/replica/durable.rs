@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Replica;
 use super::space::Source;
-use crate::batch::JournalState;
 use crate::entry::Entry;
 use crate::id::{CollectionTag, DocumentId, JournalId, SpaceId};
 use crate::input::{LinkId, RequestId};
@@ -21,7 +20,8 @@ pub(super) enum Effect {
     Applied {
         space: SpaceId,
         journal: JournalId,
-        state: JournalState,
+        applied: u64,
+        closed: bool,
     },
     Notify(Event),
     /// Views have changed.
@@ -38,6 +38,8 @@ pub(super) enum Effect {
         arrival: u64,
         source: Option<Source>,
     },
+    /// What a peer sent is kept: it may send as much again.
+    Credit(Source),
     /// A batch of local edits no longer counts against the pipeline.
     WriteLanded(SpaceId, CollectionTag),
     /// The roster may be shown to peers.
@@ -76,13 +78,14 @@ impl Replica {
             match effect {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Effect::Edited(id, index, result) => self.edit_done(id, index, result),
-                Effect::Applied { space, journal, state } => {
+                Effect::Applied { space, journal, applied, closed } => {
                     let known = self.spaces.get_mut(&space).and_then(|space| space.journals.get_mut(&journal));
                     if let Some(known) = known {
-                        (known.durable_applied, known.durable_closed) = (state.applied, state.closed);
+                        (known.durable_applied, known.durable_closed) = (applied, closed);
                     }
                 }
                 Effect::Notify(event) => self.notify(event),
+                Effect::Credit(source) => self.give_back_credit(source),
                 Effect::Changed { space, collection, mut documents, remote } => {
                     if !documents.is_empty() {
                         documents.sort_unstable();

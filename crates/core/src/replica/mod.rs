@@ -5,11 +5,13 @@
 //! - [`work`]: a collection's documents are worked on by one job at a time, for local edits or for entries of others.
 //! - [`ingest`]: entries from peers: checked, stored, opened, applied.
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
+//! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
 //! - [`link`], [`exchange`], [`serve`], [`pair`]: the frames.
 
 mod cache;
 mod durable;
 mod exchange;
+mod fork;
 mod identity;
 mod ingest;
 mod link;
@@ -29,7 +31,8 @@ use thiserror::Error;
 use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp};
 use crate::bytes::DecodeError;
 use crate::entropy::Entropy;
-use crate::id::{CollectionTag, DeviceId, DocKey, SpaceId};
+use crate::entry::Entry;
+use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, Position, SpaceId};
 use crate::input::{Input, LinkId, Now, RequestId};
 use crate::job::{DocSource, Job, JobResult};
 use crate::limits::SAVE_PEERS_MS;
@@ -80,10 +83,18 @@ pub struct Replica {
 enum LoadPurpose {
     /// For a collection's work: documents already at hand, and the keys being loaded.
     Work { space: SpaceId, collection: CollectionTag, at_hand: Vec<(DocKey, DocSource)>, missing: Vec<DocKey> },
+    /// For the same: former lives, after the documents.
+    Former { space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>, lives: Vec<(DocKey, u32)> },
     /// Entries that wait to be applied and are not in memory.
     Unapplied { space: SpaceId, collection: CollectionTag },
     /// Entries that a link is to be sent.
     Serve { link: LinkId, space: SpaceId },
+    /// One entry that a link asked for by its hash.
+    ServeOne { link: LinkId, space: SpaceId, journal: JournalId, position: Position },
+    /// What is held at places of which a peer names an entry.
+    Compare { link: LinkId, space: SpaceId, claims: Vec<(JournalId, Position)> },
+    /// What is held at the place of an entry that came.
+    CompareEntry { space: SpaceId, source: space::Source, entry: Arc<Entry> },
 }
 
 /// Why a job runs.
@@ -95,6 +106,8 @@ enum JobPurpose {
     Reopen { space: SpaceId, collection: CollectionTag },
     /// A collection's work.
     Work { space: SpaceId, collection: CollectionTag },
+    /// An entry that would prove a fork, if its signature is right.
+    Proof { space: SpaceId, source: space::Source },
 }
 
 /// A reason to wake.
@@ -194,6 +207,7 @@ impl Replica {
             roster.insert(op).map_err(|error| refuse(error.to_string()))?;
         }
         let mut space = Space::new(boot.space, roster, &self.identity.keys);
+        space.read_record(&boot.record).map_err(|error| OpenError::Damaged { what: "space record", error })?;
         for (id, state) in boot.journals {
             space.arrival = space.arrival.max(state.arrival);
             let collection = space.collections.entry(id.collection).or_default();
@@ -266,15 +280,28 @@ impl Replica {
     fn on_loaded(&mut self, load: u64, loaded: Loaded) {
         match (self.loads.remove(&load), loaded) {
             (Some(LoadPurpose::Work { space, collection, mut at_hand, missing }), Loaded::Documents(found)) => {
-                let sources = found.into_iter().map(|stored| stored.map_or(DocSource::Absent, DocSource::Stored));
-                at_hand.extend(missing.into_iter().zip(sources));
-                self.start_job(space, collection, at_hand);
+                at_hand.extend(missing.into_iter().zip(found.into_iter().map(DocSource::stored)));
+                self.gathered(space, collection, at_hand);
+            }
+            (Some(LoadPurpose::Former { space, collection, documents, lives }), Loaded::Documents(found)) => {
+                let found = lives.into_iter().zip(found);
+                let former = found.map(|((key, life), stored)| (key, life, DocSource::stored(stored))).collect();
+                self.start_job(space, collection, documents, former);
             }
             (Some(LoadPurpose::Unapplied { space, collection }), Loaded::Entries(entries)) => {
                 self.reopen(space, collection, entries);
             }
             (Some(LoadPurpose::Serve { link, space }), Loaded::Entries(entries)) => {
                 self.serve_loaded(link, space, entries);
+            }
+            (Some(LoadPurpose::ServeOne { link, space, journal, position }), Loaded::Entries(entries)) => {
+                self.serve_one(link, space, journal, position, entries);
+            }
+            (Some(LoadPurpose::Compare { link, space, claims }), Loaded::Hashes(hashes)) => {
+                self.on_compared(link, space, &claims, &hashes);
+            }
+            (Some(LoadPurpose::CompareEntry { space, source, entry }), Loaded::Hashes(hashes)) => {
+                self.on_compared_entry(space, source, entry, &hashes);
             }
             _ => {}
         }
@@ -286,6 +313,10 @@ impl Replica {
                 self.on_ingested(space, sources, opened);
             }
             (Some(JobPurpose::Ingest { space, sources }), _) => self.on_ingest_panicked(space, &sources),
+            (Some(JobPurpose::Proof { space, source }), JobResult::Opened(opened)) => {
+                self.on_proof(space, source, opened);
+            }
+            (Some(JobPurpose::Proof { source, .. }), _) => self.give_back_credit(source),
             (Some(JobPurpose::Reopen { space, collection }), JobResult::Opened(opened)) => {
                 self.on_reopened(space, collection, opened);
             }
@@ -308,7 +339,7 @@ impl Replica {
     fn store(&mut self, mut ops: Vec<StoreOp>, effects: Vec<Effect>) {
         let applied = ops.iter().filter_map(|op| match op {
             StoreOp::PutJournal { space, journal, state } => {
-                Some(Effect::Applied { space: *space, journal: *journal, state: *state })
+                Some(Effect::Applied { space: *space, journal: *journal, applied: state.applied, closed: state.closed })
             }
             _ => None,
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::space::Space;
-use crate::id::{CollectionTag, DeviceId};
+use crate::id::{CollectionTag, DeviceId, Position};
 use crate::input::MemberInfo;
 use crate::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
 
@@ -72,6 +72,7 @@ impl Replica {
 
 fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
     let journals: Vec<_> = space.journals.iter().filter(|(id, _)| id.collection == tag).map(|(_, j)| j).collect();
+    let forks = space.journals.iter().filter(|(id, j)| id.collection == tag && j.state.fork != Position::START);
     CollectionStatus {
         collection: tag,
         name: space.catalogue.get(&tag).map(|definition| definition.name.clone()),
@@ -79,5 +80,7 @@ fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
         unapplied: journals.iter().map(|journal| journal.durable.seq.saturating_sub(journal.durable_applied)).sum(),
         waiting: space.collections.get(&tag).and_then(|work| work.waiting.clone()),
         journals: journals.len(),
+        oversize: space.oversize.iter().filter(|(of, _)| *of == tag).map(|(_, document)| *document).collect(),
+        forks: forks.map(|(id, journal)| (*id, journal.state.fork.seq)).collect(),
     }
 }
