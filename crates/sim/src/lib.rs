@@ -7,7 +7,8 @@
 //! - [`plan`]: what a seed expands to before it runs: devices, users' acts and [`fault`]s, as data; [`dice`] is the chance.
 //! - [`app`]: what the users do; [`workload`] is the built-in one.
 //! - [`run`]: the world: devices, disks, links, time.
-//! - [`observe`]: what is seen of it from outside, in [`plain`] data; [`oracle`] judges that.
+//! - [`observe`]: what is seen of it from outside, in [`plain`] data; [`oracle`] judges that; [`timeline`] tells it to people.
+//! - [`sweep`]: many seeds, and what they say together; [`mod@shrink`]: one that fails, made small.
 //!
 //! A scene, for tests that choose every step themselves: [`World`] holds devices and links, and jobs and commits happen at
 //! once, on [`memory`], a store in maps.
@@ -23,7 +24,11 @@ pub mod observe;
 pub mod oracle;
 pub mod plain;
 pub mod plan;
+pub mod powercut;
 pub mod run;
+pub mod shrink;
+pub mod sweep;
+pub mod timeline;
 mod trace;
 pub mod workload;
 pub mod world;

@@ -101,6 +101,8 @@ pub enum What {
         bytes: usize,
         /// The entry that it holds whole, if it is one.
         entry: Option<(JournalId, Position)>,
+        /// How far it says that this device holds journals durably, if it is a receipt.
+        receipts: Vec<(JournalId, u64)>,
     },
     /// A batch became durable.
     Stored {

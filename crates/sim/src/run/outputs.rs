@@ -6,6 +6,7 @@ use farshore_core::id::{JournalId, Position};
 use farshore_core::input::{Class, Input, LinkId};
 use farshore_core::job::JobResult;
 use farshore_core::output::{Event as CoreEvent, Output};
+use farshore_core::wire::Frame;
 
 use super::disk::{Finished, Task, entries};
 use super::host::Engine;
@@ -177,8 +178,11 @@ impl Run<'_> {
         self.outcome.frames += 1;
         self.outcome.frame_bytes += frame.len() as u64;
         let kind = FrameKind::of(&frame);
-        let what = What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry: entry(&frame) };
-        self.see(device, what);
+        let (entry, receipts) = (entry(&frame), receipts(class, &frame));
+        self.see(
+            device,
+            What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry, receipts },
+        );
         self.put(device, link.0, side, crate::trace::lane(class), frame);
     }
 
@@ -222,6 +226,17 @@ fn entry(frame: &[u8]) -> Option<(JournalId, Position)> {
     }
     let entry = Entry::decode(frame.get(AHEAD..)?.to_vec()).ok()?;
     Some((entry.header.journal, entry.position()))
+}
+
+/// What a frame says of what this device holds.
+fn receipts(class: Class, frame: &[u8]) -> Vec<(JournalId, u64)> {
+    if FrameKind::of(frame) != FrameKind::Receipt {
+        return Vec::new();
+    }
+    match Frame::decode(class, frame) {
+        Ok(Frame::Receipt { positions, .. }) => positions,
+        _ => Vec::new(),
+    }
 }
 
 impl From<Class> for crate::observe::Stream {
