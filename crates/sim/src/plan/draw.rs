@@ -104,10 +104,14 @@ fn topology(dice: &mut Dice<'_>, devices: usize) -> Topology {
     }
 }
 
+/// The space and its members need a moment before there is anything to edit, or to break.
+fn begin_ms(setup: &Setup) -> u64 {
+    8 * SECOND_MS + setup.members.len() as u64 * 500
+}
+
 /// Users' acts: spread over time, in bursts, some devices busier than others.
 fn acts(dice: &mut Dice<'_>, setup: &Setup, sizes: &Sizes) -> Vec<Timed> {
-    // The space and its members need a moment before there is anything to edit.
-    let begin_ms = 5 * SECOND_MS;
+    let begin_ms = begin_ms(setup);
     let writers: Vec<(u32, usize)> = setup
         .members
         .iter()
@@ -146,7 +150,7 @@ fn enabled(dice: &mut Dice<'_>) -> Vec<FaultKind> {
 fn faults(dice: &mut Dice<'_>, setup: &Setup, kinds: &[FaultKind], count: usize, actions: &mut Vec<Timed>) {
     for _ in 0..count {
         let Some(kind) = dice.pick(kinds).copied() else { return };
-        let at_ms = dice.range(2 * SECOND_MS, setup.end_ms.max(3 * SECOND_MS));
+        let at_ms = dice.range(begin_ms(setup), setup.end_ms);
         let fault = fault(dice, setup, kind);
         actions.push(Timed { at_ms, action: Action::Fault(fault) });
     }
