@@ -46,13 +46,14 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
         Profile::Mixed | Profile::Quiet => {
             let devices = match dice.below(100) {
                 0..10 => dice.range(2, 4),
-                10..90 => dice.range(5, 7),
-                90..99 => dice.range(8, 12),
+                10..75 => 5,
+                75..92 => dice.range(6, 7),
+                92..98 => dice.range(8, 12),
                 _ => dice.range(13, 24),
             };
             let end_ms = dice.magnitude(2 * MINUTE_MS, 40 * MINUTE_MS);
             let faults = if profile == Profile::Mixed { dice.range(24, 60) as usize } else { 0 };
-            Sizes { devices: devices as usize, end_ms, edits: dice.range(330, 460) as usize, faults }
+            Sizes { devices: devices as usize, end_ms, edits: dice.range(320, 400) as usize, faults }
         }
     }
 }
