@@ -19,13 +19,28 @@ const ROSTER: &str = include_str!("../../../crates/core/tests/vectors/roster.txt
 const MESSAGES: [(u8, &str); 17] = [
     (0, r#"{"request":{"space-list":{}}}"#),
     (0, r#"{"request":{"status":{"watch":true}}}"#),
-    (0, r#"{"request":{"invite":{"space":"home","role":"writer","valid_ms":60000,"addresses":["/ip4/1.2.3.4/tcp/1"]}}}"#),
-    (0, r#"{"request":{"put":{"place":{"space":"s","collection":"c"},"document":{"key":"k"},"fields":[["a",{"$counter":5}],["b",{"$text":"t"}]],"replace":false}}}"#),
+    (
+        0,
+        r#"{"request":{"invite":{"space":"home","role":"writer","valid_ms":60000,"addresses":["/ip4/1.2.3.4/tcp/1"]}}}"#,
+    ),
+    (
+        0,
+        r#"{"request":{"put":{"place":{"space":"s","collection":"c"},"document":{"key":"k"},"fields":[["a",{"$counter":5}],["b",{"$text":"t"}]],"replace":false}}}"#,
+    ),
     (0, r#"{"request":{"get":{"place":{"collection":"c"},"document":{"id":"4AYZ"},"path":["a",0],"conflicts":true}}}"#),
-    (0, r#"{"request":{"edit":{"place":{"collection":"c"},"document":{"key":"k"},"edits":[{"set":{"path":["a"],"value":1.5}},{"insert":{"path":["l",0],"value":null}},{"splice":{"path":["t"],"position":1,"delete":2,"insert":"x"}},{"increment":{"path":["n"],"by":-1}},{"delete":{"path":["a","b"]}}]}}}"#),
-    (0, r#"{"request":{"list":{"place":{"collection":"c"},"filters":[{"path":["a"],"comparison":"at-least","value":18446744073709551615}],"limit":5}}}"#),
+    (
+        0,
+        r#"{"request":{"edit":{"place":{"collection":"c"},"document":{"key":"k"},"edits":[{"set":{"path":["a"],"value":1.5}},{"insert":{"path":["l",0],"value":null}},{"splice":{"path":["t"],"position":1,"delete":2,"insert":"x"}},{"increment":{"path":["n"],"by":-1}},{"delete":{"path":["a","b"]}}]}}}"#,
+    ),
+    (
+        0,
+        r#"{"request":{"list":{"place":{"collection":"c"},"filters":[{"path":["a"],"comparison":"at-least","value":18446744073709551615}],"limit":5}}}"#,
+    ),
     (0, r#"{"request":{"import":{"place":{"collection":"c"},"keyed":true,"rows":2}}}"#),
-    (0, r#"{"rows":{"number":1,"rows":[{"line":2,"key":"a","fields":[["f",{"$float":"NaN"}],["m",{"$map":{"$text":1}}]]}]}}"#),
+    (
+        0,
+        r#"{"rows":{"number":1,"rows":[{"line":2,"key":"a","fields":[["f",{"$float":"NaN"}],["m",{"$map":{"$text":1}}]]}]}}"#,
+    ),
     (0, r#"{"end":{}}"#),
     (1, r#"{"item":{"name":"a","list":[1,2.5,null]}}"#),
     (1, r#"{"progress":{"done":1,"total":2,"unit":"rows"}}"#),

@@ -72,7 +72,8 @@ impl Known {
         let mut order: Vec<usize> = Vec::new();
         while order.len() < self.changes.len() {
             let done = |at: &usize| order.contains(at);
-            let ready = |at: &usize| !done(at) && (0..*at).all(|before| !self.changes[*at].past[before] || done(&before));
+            let ready =
+                |at: &usize| !done(at) && (0..*at).all(|before| !self.changes[*at].past[before] || done(&before));
             let all: Vec<usize> = (0..self.changes.len()).filter(ready).collect();
             seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             order.push(all[(seed >> 33) as usize % all.len()]);
@@ -82,8 +83,13 @@ impl Known {
 
     /// The changes at the ends of what `seen` picks, and the past of it.
     fn part(&self, seen: u32) -> (Vec<&Node>, Vec<bool>) {
-        let picked: Vec<&Node> =
-            self.changes.iter().enumerate().filter(|(at, _)| seen >> (at % 32) & 1 == 1).map(|(_, node)| node).collect();
+        let picked: Vec<&Node> = self
+            .changes
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| seen >> (at % 32) & 1 == 1)
+            .map(|(_, node)| node)
+            .collect();
         let mut past = vec![false; self.changes.len()];
         picked.iter().for_each(|node| node.past.iter().zip(&mut past).for_each(|(is, here)| *here |= is));
         let own = |node: &Node| node.past.len() - 1;

@@ -29,7 +29,12 @@ fn line<T: Serialize + DeserializeOwned>(text: &[u8]) -> Outcome {
     let read: T = serde_json::from_slice(&written).expect("what was written can be read");
     // As text, because NaN is not equal to itself.
     let again = serde_json::to_vec(&read).expect("what was read can be written");
-    assert!(again == written, "{} reads back as {}", String::from_utf8_lossy(&written), String::from_utf8_lossy(&again));
+    assert!(
+        again == written,
+        "{} reads back as {}",
+        String::from_utf8_lossy(&written),
+        String::from_utf8_lossy(&again)
+    );
     Outcome::Accepted
 }
 

@@ -24,9 +24,7 @@ pub fn entry(data: &[u8]) -> Outcome {
     match data.split_first() {
         None => Outcome::Refused,
         Some((kind, bytes)) if kind % 3 == 0 => whole(bytes),
-        Some((kind, bytes)) if kind % 3 == 1 => {
-            signed(&mut Unstructured::new(bytes)).unwrap_or(Outcome::Refused)
-        }
+        Some((kind, bytes)) if kind % 3 == 1 => signed(&mut Unstructured::new(bytes)).unwrap_or(Outcome::Refused),
         Some((_, bytes)) => opened(bytes),
     }
 }

@@ -82,8 +82,12 @@ fn parents(u: &mut Unstructured<'_>, roster: &Roster) -> Result<Vec<OpHash>> {
         return Ok(roster.heads());
     }
     let seen: u32 = u.arbitrary()?;
-    let seen: Vec<OpHash> =
-        known.iter().enumerate().filter(|(at, _)| *at == 0 || seen >> (at % 32) & 1 == 1).map(|(_, hash)| *hash).collect();
+    let seen: Vec<OpHash> = known
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at == 0 || seen >> (at % 32) & 1 == 1)
+        .map(|(_, hash)| *hash)
+        .collect();
     let before = |a: &OpHash, b: &OpHash| a != b && roster.is_at_or_after(&[*b], &[*a]).unwrap_or(false);
     Ok(seen.iter().filter(|a| !seen.iter().any(|b| before(a, b))).copied().take(ROSTER_HEADS).collect())
 }
@@ -91,7 +95,8 @@ fn parents(u: &mut Unstructured<'_>, roster: &Roster) -> Result<Vec<OpHash>> {
 fn body(u: &mut Unstructured<'_>, roster: &Roster, by: &Person, subject: &Person) -> Result<OpBody> {
     let user = subject.user_id();
     let role = *u.choose(&Role::ALL)?;
-    let journal = JournalId { collection: CollectionTag([1; 16]), device: subject.id(), incarnation: Incarnation([2; 16]) };
+    let journal =
+        JournalId { collection: CollectionTag([1; 16]), device: subject.id(), incarnation: Incarnation([2; 16]) };
     let position = Position { seq: 1 + u.arbitrary::<u64>()? % 5, hash: EntryHash([3; 32]) };
     let retain = if u.ratio(1, 2)? { vec![(journal, position)] } else { vec![] };
     let epoch = roster.first_epoch().unwrap_or(EpochId([9; 32]));

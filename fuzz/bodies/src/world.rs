@@ -1,12 +1,12 @@
 //! A whole world of devices, driven by bytes.
 //!
 //! Everything that knows the simulator's [`World`] is in this file, and in it mostly in [`Rig`]: a richer world needs only a
-//! richer [`Rig::step`].
+//! richer [`Act`] and [`Rig::carry_out`].
 
 use arbitrary::{Result, Unstructured};
 use farshore_core::batch::CollectionKey;
 use farshore_core::document::{Edit, Step};
-use farshore_core::id::DocumentId;
+use farshore_core::id::{DocumentId, JournalId, Position};
 use farshore_core::input::{Class, DocEdit, DocOp, LinkId, Request};
 use farshore_core::role::Role;
 use farshore_core::value::Value;
@@ -16,7 +16,7 @@ use crate::Outcome;
 
 /// Devices: the least with somebody in the middle.
 const DEVICES: usize = 3;
-/// Steps of one input.
+/// Steps of one input, and the replies to its edits.
 const STEPS: usize = 64;
 /// Rounds of meetings in a ring within which all must be equal.
 const ROUNDS: usize = 3;
@@ -28,13 +28,58 @@ const ROUNDS: usize = 3;
 pub fn world(data: &[u8]) -> Outcome {
     let mut u = Unstructured::new(data);
     let mut rig = Rig::new();
-    for _ in 0..STEPS {
-        if u.is_empty() || rig.step(&mut u).is_err() {
-            break;
+    while !u.is_empty() && rig.done.len() < STEPS {
+        match act(&mut u) {
+            Ok(act) => rig.carry_out(act),
+            Err(_) => break,
         }
     }
     rig.converges();
     if rig.edits > 0 { Outcome::Accepted } else { Outcome::Refused }
+}
+
+/// One step of a script.
+#[derive(Debug)]
+enum Act {
+    Edit(usize, DocEdit),
+    Link(usize, usize),
+    /// One of the links that are up.
+    Cut(usize),
+    Silence,
+    Deliver(u8),
+    Pass(u64),
+    Kill(usize),
+    /// Somebody who is not a member says this to a device.
+    Stranger(usize, Class, Vec<u8>),
+}
+
+fn act(u: &mut Unstructured<'_>) -> Result<Act> {
+    let device = u.choose_index(DEVICES)?;
+    Ok(match u.int_in_range(0..=11_u8)? {
+        0..=4 => Act::Edit(device, edit(u)?),
+        5 => Act::Link(device, (device + 1 + u.choose_index(DEVICES - 1)?) % DEVICES),
+        6 => Act::Cut(u.arbitrary::<u8>()?.into()),
+        7 => Act::Silence,
+        8 => Act::Deliver(u.int_in_range(1..=16)?),
+        9 => Act::Pass(u.arbitrary::<u16>()?.into()),
+        10 => Act::Kill(device),
+        _ => {
+            let class = *u.choose(&[Class::Ctl, Class::Live, Class::Bulk])?;
+            let length = u.arbitrary::<u8>()?.into();
+            Act::Stranger(device, class, u.bytes(u.len().min(length))?.to_vec())
+        }
+    })
+}
+
+fn edit(u: &mut Unstructured<'_>) -> Result<DocEdit> {
+    let op = match u.int_in_range(0..=7_u8)? {
+        0 => DocOp::Delete,
+        1 | 2 => DocOp::Upsert(value(u, 2)?),
+        3 => DocOp::Create(value(u, 2)?),
+        _ => DocOp::Edit((0..u.int_in_range(1..=3_u8)?).map(|_| change(u)).collect::<Result<_>>()?),
+    };
+    let document = u.arbitrary::<u8>()? % 5;
+    Ok(DocEdit { document: DocumentId([document; 16]), keyed: document > 1, op })
 }
 
 struct Rig {
@@ -42,73 +87,59 @@ struct Rig {
     key: CollectionKey,
     links: Vec<LinkId>,
     stranger: Option<(LinkId, usize)>,
-    kills: u64,
     edits: u64,
+    /// Documents whose id no key gave.
+    created: u8,
+    /// What was done, for a person who reads a failure.
+    done: Vec<String>,
 }
 
 impl Rig {
     fn new() -> Rig {
         let mut world = World::new(1, DEVICES);
         let key = world.found("home", "notes", Role::Writer);
-        Rig { world, key, links: Vec::new(), stranger: None, kills: 0, edits: 0 }
+        Rig { world, key, links: Vec::new(), stranger: None, edits: 0, created: 0, done: Vec::new() }
     }
 
-    fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
-        let device = u.choose_index(DEVICES)?;
-        match u.int_in_range(0..=11_u8)? {
-            0..=4 => self.edit(u, device)?,
-            5 => {
-                let other = (device + 1 + u.choose_index(DEVICES - 1)?) % DEVICES;
-                self.links.push(self.world.link(device, other));
-            }
-            6 if !self.links.is_empty() => {
-                let link = self.links.swap_remove(u.choose_index(self.links.len())?);
-                self.world.cut(link);
-            }
-            7 => drop(self.world.run()),
-            8 => {
-                for _ in 0..u.int_in_range(1..=16_u8)? {
-                    self.world.step();
-                }
-            }
-            9 => self.world.pass(u.arbitrary::<u16>()?.into()),
-            10 => {
-                self.kills += 1;
-                self.world.restart(device, self.kills);
-            }
-            _ => self.stranger(u, device)?,
+    fn carry_out(&mut self, act: Act) {
+        self.done.push(format!("{act:?}"));
+        match act {
+            Act::Edit(device, edit) => self.edit(device, edit),
+            Act::Link(a, b) => self.links.push(self.world.link(a, b)),
+            Act::Cut(_) if self.links.is_empty() => {}
+            Act::Cut(at) => self.world.cut(self.links.swap_remove(at % self.links.len())),
+            Act::Silence => drop(self.world.run()),
+            Act::Deliver(frames) => drop((0..frames).map(|_| self.world.step()).filter(|more| *more).count()),
+            Act::Pass(ms) => self.world.pass(ms),
+            Act::Kill(device) => self.world.restart(device, self.done.len() as u64),
+            Act::Stranger(device, class, bytes) => self.stranger(device, class, bytes),
         }
-        Ok(())
     }
 
-    fn edit(&mut self, u: &mut Unstructured<'_>, device: usize) -> Result<()> {
-        let op = match u.int_in_range(0..=7_u8)? {
-            0 => DocOp::Delete,
-            1 | 2 => DocOp::Upsert(value(u, 2)?),
-            3 => DocOp::Create(value(u, 2)?),
-            _ => DocOp::Edit((0..u.int_in_range(1..=3_u8)?).map(|_| change(u)).collect::<Result<_>>()?),
-        };
-        let edits = vec![DocEdit { document: DocumentId([u.arbitrary::<u8>()? % 4; 16]), keyed: u.ratio(3, 4)?, op }];
-        let request = Request::Edit { space: self.key.space, collection: self.key.collection, edits };
+    fn edit(&mut self, device: usize, mut edit: DocEdit) {
+        if !edit.keyed {
+            // An id that no key gave is drawn at random by whoever creates the document: nobody creates it twice.
+            self.created += u8::from(matches!(edit.op, DocOp::Create(_)));
+            edit.document = DocumentId([0x80 | self.created; 16]);
+            if let DocOp::Upsert(value) = edit.op {
+                edit.op = DocOp::Edit(vec![Edit::Merge { value }]);
+            }
+        }
+        let request = Request::Edit { space: self.key.space, collection: self.key.collection, edits: vec![edit] };
         let now = self.world.now();
         let id = self.world.devices[device].request(now, request);
         // An edit that does not fit the document is refused; that it is answered at once is what is promised.
-        assert!(self.world.devices[device].reply(id).is_some(), "local work waits for nobody");
+        let reply = self.world.devices[device].reply(id).expect("local work waits for nobody");
+        self.done.push(format!("  {reply:?}"));
         self.edits += 1;
-        Ok(())
     }
 
-    /// Somebody who is not a member, on a link of his own.
-    fn stranger(&mut self, u: &mut Unstructured<'_>, device: usize) -> Result<()> {
+    fn stranger(&mut self, device: usize, class: Class, bytes: Vec<u8>) {
         let (link, to) = *self.stranger.get_or_insert_with(|| (self.world.link_outside(device, vec![9; 38]), device));
-        let class = *u.choose(&[Class::Ctl, Class::Live, Class::Bulk])?;
-        let length = u.arbitrary::<u8>()?.into();
-        let bytes = u.bytes(u.len().min(length))?.to_vec();
         self.world.inject(link, to, class, bytes);
         if self.world.outside(link).is_none_or(|outside| outside.closed.is_some()) {
             self.stranger = None;
         }
-        Ok(())
     }
 
     fn converges(&mut self) {
@@ -120,15 +151,22 @@ impl Rig {
                 self.world.cut(link);
             }
         }
-        let (space, stores) = (self.key.space, &self.world.devices);
         for device in 1..DEVICES {
-            assert_eq!(self.world.views(device, self.key), self.world.views(0, self.key), "device {device}");
-            let held = |device: usize| -> Vec<_> {
-                let journals = stores[device].store.journals(space);
-                journals.into_iter().map(|(journal, state)| (journal, state.held)).collect()
-            };
-            assert_eq!(held(device), held(0), "device {device}");
+            let (mine, theirs) = (self.sight(device), self.sight(0));
+            assert!(
+                mine == theirs,
+                "device {device}: {mine:#?}\ndevice 0: {theirs:#?}\nafter\n{}",
+                self.done.join("\n")
+            );
         }
+    }
+
+    /// What a device shows and holds: documents, and how far each journal goes.
+    fn sight(&self, device: usize) -> (Vec<(DocumentId, Option<Value>)>, Vec<(JournalId, Position)>) {
+        let views = self.world.views(device, self.key).into_iter();
+        let journals = self.world.devices[device].store.journals(self.key.space).into_iter();
+        let views = views.map(|(document, bytes)| (document, Value::decode(&bytes).ok()));
+        (views.collect(), journals.map(|(journal, state)| (journal, state.held)).collect())
     }
 }
 
@@ -150,7 +188,9 @@ fn value(u: &mut Unstructured<'_>, depth: u8) -> Result<Value> {
         4 => Value::Str(u.arbitrary()?),
         5 => Value::Counter(u.arbitrary::<i8>()?.into()),
         6 => Value::Bytes(u.arbitrary()?),
-        7 if depth > 0 => Value::List((0..u.int_in_range(0..=3_u8)?).map(|_| value(u, depth - 1)).collect::<Result<_>>()?),
+        7 if depth > 0 => {
+            Value::List((0..u.int_in_range(0..=3_u8)?).map(|_| value(u, depth - 1)).collect::<Result<_>>()?)
+        }
         _ => Value::Text(u.arbitrary()?),
     })
 }
