@@ -52,7 +52,7 @@ const MESSAGES: [(u8, &str); 17] = [
 ];
 
 /// Files to import: the choice of format and options, and the text.
-const FILES: [(u8, &str); 10] = [
+const FILES: [(u8, &str); 11] = [
     (0, "{\"a\":1,\"b\":[1,{\"c\":null}]}\n{\"a\":2.5,\"d\":\"\\u00e9\"}\n"),
     (12, "{\"a\":{\"$counter\":5},\"b\":{\"$bytes\":\"AP8=\"}}\n"),
     (48, "{\"a\":\"k\",\"b\":true}\n{\"a\":7}\n{\"a\":\"k\"}\n"),
@@ -60,6 +60,7 @@ const FILES: [(u8, &str); 10] = [
     (1, "[{\"a\":1},\n {\"a\":\"x\\ny\"}]\n"),
     (1, "\u{feff}[]"),
     (2, "a,b,c\n1,2.5,\"x, \"\"y\"\"\"\n2,,\"two\r\nlines\"\r\n"),
+    (2, "a,b\n\"\"\"x\",\"one\rtwo\"\n\"\",\"\u{feff}y\"\n"),
     (26, "a;b\n1;x\n;y\n"),
     (50, "a,name\nKJFK,\"Kennedy\"\nEDDF,Frankfurt\nKJFK,again\n"),
     (98, "a,b,c,d,e,f,g,h,i,j\n1,2,t,4,2026-05-01T12:00:00Z,AQI=,\"[1,{\"\"x\"\":null}]\",true,5,s\n"),
