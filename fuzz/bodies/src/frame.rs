@@ -40,7 +40,7 @@ fn within_limits(frame: &Frame) {
         Frame::RosterHave { positions, .. } => positions.len() <= FRAME_ROSTER_POSITIONS,
         Frame::RosterOp { bytes, .. } | Frame::Grant { bytes, .. } => bytes.len() <= ROSTER_OP_BYTES,
         Frame::Frontier(frontier) => {
-            frontier.positions.len() <= FRAME_POSITIONS && frontier.positions.iter().all(|(_, at)| at.seq > 0)
+            frontier.positions.len() <= FRAME_POSITIONS && frontier.positions.iter().all(|held| held.position.seq > 0)
         }
         Frame::Want { ranges, .. } => {
             ranges.len() <= FRAME_RANGES && ranges.iter().all(|range| 0 < range.from && range.from <= range.to)

@@ -35,11 +35,12 @@ pub fn store(data: &[u8]) -> Outcome {
     if rig.acknowledged > 0 { Outcome::Accepted } else { Outcome::Refused }
 }
 
-/// What the store should hold, and how far its journals are.
+/// What the store should hold, how far its journals are, and which life of each document is the present one.
 #[derive(Clone, Default)]
 struct Truth {
     model: Model,
     journals: BTreeMap<(SpaceId, JournalId), JournalState>,
+    lives: BTreeMap<DocKey, u32>,
 }
 
 struct Rig {
@@ -101,7 +102,7 @@ impl Rig {
             self.calls += 1;
             let mut ops = Vec::new();
             for _ in 0..u.int_in_range(1..=6_u8)? {
-                operations(u, &mut next.journals, &mut ops)?;
+                operations(u, &mut next.journals, &mut next.lives, &mut ops)?;
             }
             if u.ratio(1, 32)? {
                 refused = true;
@@ -174,6 +175,7 @@ fn chunks(u: &mut Unstructured<'_>) -> Result<Vec<Vec<u8>>> {
 fn operations(
     u: &mut Unstructured<'_>,
     journals: &mut BTreeMap<(SpaceId, JournalId), JournalState>,
+    lives: &mut BTreeMap<DocKey, u32>,
     ops: &mut Vec<StoreOp>,
 ) -> Result<()> {
     let space = SpaceId(few(u, 2)?);
@@ -186,8 +188,7 @@ fn operations(
         5..=7 => {
             let (collection, device) = (CollectionTag(few(u, 2)?), DeviceId(few(u, 2)?));
             let journal = JournalId { collection, device, incarnation: Incarnation([1; 16]) };
-            let start = JournalState { held: Position::START, applied: 0, arrival: 0, closed: false };
-            let state = journals.entry((space, journal)).or_insert(start);
+            let state = journals.entry((space, journal)).or_insert(JournalState::EMPTY);
             let hash = EntryHash(few(u, 250)?);
             if state.held.seq > 0 && u.ratio(1, 6)? {
                 // A fork's proof beside the entry that was there first.
@@ -198,24 +199,38 @@ fn operations(
             }
             let position = Position { seq: state.held.seq + 1, hash };
             let applied = u.int_in_range(state.applied..=position.seq)?;
-            *state = JournalState { held: position, applied, arrival: state.arrival + 1, closed: u.ratio(1, 16)? };
+            let (arrival, closed, cites) = (state.arrival + 1, u.ratio(1, 16)?, vec![OpHash(few(u, 8)?)]);
+            *state = JournalState { held: position, applied, arrival, closed, cites, fork: Position::START };
             ops.push(StoreOp::PutEntry { space, journal, position, bytes: content(u)? });
-            ops.push(StoreOp::PutJournal { space, journal, state: *state });
+            ops.push(StoreOp::PutJournal { space, journal, state: state.clone() });
         }
         _ => {
             let key = DocKey { space, collection: CollectionTag(few(u, 2)?), document: DocumentId(few(u, 9)?) };
-            let content_op = match u.int_in_range(0..=5_u8)? {
+            let present = lives.entry(key).or_insert(1);
+            let generation = match u.int_in_range(0..=7_u8)? {
+                // The next life begins; the view of the one before goes with the same batch.
+                0 => {
+                    let (record, content, view) = (content(u)?, ContentOp::Keep, ViewOp::Remove);
+                    ops.push(StoreOp::PutDocument { key, generation: *present, record, content, view });
+                    *present += 1;
+                    *present
+                }
+                1 => u.int_in_range(1..=*present)?,
+                _ => *present,
+            };
+            let former = generation < *present;
+            let content_op = match u.int_in_range(0..=4_u8)? {
                 0 => ContentOp::Keep,
                 1 => ContentOp::Replace(content(u)?),
-                2 => ContentOp::Restart(chunks(u)?),
                 _ => ContentOp::Append(chunks(u)?),
             };
             let view = match u.int_in_range(0..=3_u8)? {
+                _ if former => ViewOp::Keep,
                 0 => ViewOp::Remove,
                 1 => ViewOp::Keep,
                 _ => ViewOp::Put(content(u)?),
             };
-            ops.push(StoreOp::PutDocument { key, record: content(u)?, content: content_op, view });
+            ops.push(StoreOp::PutDocument { key, generation, record: content(u)?, content: content_op, view });
         }
     }
     Ok(())
