@@ -6,8 +6,9 @@ use farshore_core::id::{JournalId, Position};
 use farshore_core::input::{Class, Input, LinkId};
 use farshore_core::job::JobResult;
 use farshore_core::output::{Event as CoreEvent, Output};
+use farshore_core::wire::Frame;
 
-use super::disk::{Finished, Task, entries};
+use super::disk::{Finished, Task, documents, entries, written};
 use super::host::Engine;
 use super::{Event, Run};
 use crate::limits::MEASURE_INPUTS;
@@ -73,7 +74,9 @@ impl Run<'_> {
         match output {
             Output::Store(batch) => {
                 host.batches += 1;
+                let handed = What::Handed { batch: batch.id, documents: documents(&batch) };
                 host.disk.push(Task::Batch(batch));
+                self.see(device, handed);
             }
             Output::Load { id, load } => self.load(device, id, load),
             Output::Job { id, job } => {
@@ -131,7 +134,8 @@ impl Run<'_> {
                 self.outcome.commits += 1;
                 self.hosts[device].disk_works();
                 for batch in group {
-                    self.see(device, What::Stored { batch: batch.id, entries: entries(&batch) });
+                    let (entries, documents) = (entries(&batch), written(&batch));
+                    self.see(device, What::Stored { batch: batch.id, entries, documents });
                     self.hosts[device].batches -= 1;
                     self.feed(device, Input::Stored { batch: batch.id });
                 }
@@ -177,7 +181,9 @@ impl Run<'_> {
         self.outcome.frames += 1;
         self.outcome.frame_bytes += frame.len() as u64;
         let kind = FrameKind::of(&frame);
-        let what = What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry: entry(&frame) };
+        let entry = entry(&frame);
+        let shows = shows(class, kind, &frame, &entry);
+        let what = What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry, shows };
         self.see(device, what);
         self.put(device, link.0, side, crate::trace::lane(class), frame);
     }
@@ -222,6 +228,31 @@ fn entry(frame: &[u8]) -> Option<(JournalId, Position)> {
     }
     let entry = Entry::decode(frame.get(AHEAD..)?.to_vec()).ok()?;
     Some((entry.header.journal, entry.position()))
+}
+
+/// How far a frame says, or shows by what it holds, that its sender has journals.
+fn shows(class: Class, kind: FrameKind, frame: &[u8], entry: &Option<(JournalId, Position)>) -> Vec<(JournalId, u64)> {
+    match kind {
+        FrameKind::Entry => entry.iter().map(|(journal, position)| (*journal, position.seq)).collect(),
+        FrameKind::Part => first_part(frame).into_iter().collect(),
+        FrameKind::Frontier | FrameKind::Receipt => match Frame::decode(class, frame) {
+            Ok(Frame::Frontier(frontier)) => frontier.positions.into_iter().map(|(id, p)| (id, p.seq)).collect(),
+            Ok(Frame::Receipt { positions, .. }) => positions,
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// The entry of which a frame holds the first part, where the header is.
+fn first_part(frame: &[u8]) -> Option<(JournalId, u64)> {
+    /// Kind and handle, the whole length, the offset; then version, suite, flags and space of the entry.
+    const OFFSET: usize = 1 + 8 + 4;
+    const JOURNAL: usize = OFFSET + 4 + 4 + 32;
+    let first = frame.get(OFFSET..OFFSET + 4)? == [0; 4];
+    let journal = frame.get(JOURNAL..JOURNAL + JournalId::LEN).filter(|_| first)?;
+    let seq = frame.get(JOURNAL + JournalId::LEN..JOURNAL + JournalId::LEN + 8)?;
+    Some((JournalId::from_bytes(journal.try_into().ok()?), u64::from_be_bytes(seq.try_into().ok()?)))
 }
 
 impl From<Class> for crate::observe::Stream {

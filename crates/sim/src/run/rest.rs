@@ -11,6 +11,7 @@ use super::Run;
 use crate::convert::plain_of;
 use crate::limits::{QUIET_MS, REST_LATENCY_MS, REST_MS};
 use crate::observe::{DeviceNo, DocumentSnapshot, JournalSnapshot, Sized, Snapshot, SpaceSnapshot, What};
+use crate::oracle::Rest;
 use crate::plan::NetworkOptions;
 
 impl Run<'_> {
@@ -87,11 +88,12 @@ impl Run<'_> {
                 Err(what) => self.watch.violate("opens", self.now_ms, Some(device), what),
             }
         }
+        let rest = Rest::new(&snapshots);
         for oracle in &mut self.watch.oracles {
             if self.watch.silenced.contains(oracle.name()) {
                 continue;
             }
-            if let Err(violation) = oracle.at_rest(&snapshots) {
+            if let Err(violation) = oracle.at_rest(&rest) {
                 self.watch.silenced.insert(oracle.name());
                 self.watch.violations.push(violation);
             }

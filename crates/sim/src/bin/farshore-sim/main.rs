@@ -15,7 +15,20 @@ fn main() {
         let out = run(&plan, &plan.setup.workload, oracle::all(), Options { medium, memoize: true, keep: false });
         println!(
             "{seed} {} dev {} edits {} ack {} idle {} faults {} events {} inputs {} frames {} commits {} virtual {}s rest {} verified {} remembered {}",
-            farshore_core::id::hex(&out.trace[..4]), out.devices, out.edits, out.acknowledged, out.idle_acts, out.faults(), out.events, out.inputs, out.frames, out.commits, out.virtual_ms / 1000, out.rest_round_trips, out.verified, out.remembered
+            farshore_core::id::hex(&out.trace[..4]),
+            out.devices,
+            out.edits,
+            out.acknowledged,
+            out.idle_acts,
+            out.faults(),
+            out.events,
+            out.inputs,
+            out.frames,
+            out.commits,
+            out.virtual_ms / 1000,
+            out.rest_round_trips,
+            out.verified,
+            out.remembered
         );
         for v in &out.violations {
             println!("   VIOLATION {}", v.to_string().chars().take(600).collect::<String>());
