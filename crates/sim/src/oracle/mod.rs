@@ -85,6 +85,15 @@ pub trait Oracle: fmt::Debug {
     }
 }
 
+/// What the run itself watches, by name: it shows without looking at any content.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("answers", "every request gets exactly one answer, of its kind"),
+    ("app", "what the app's own rules say of its documents holds"),
+    ("opens", "a store opens after any crash, and a sound disk never fails"),
+    ("panics", "nothing panics"),
+    ("rests", "a healed world falls silent"),
+];
+
 /// Every oracle, fresh for one run.
 pub fn all() -> Vec<Box<dyn Oracle>> {
     vec![

@@ -16,6 +16,7 @@ use crate::limits::GROUP_BATCHES;
 use crate::memory::MemoryStore;
 use crate::observe::{ViewMark, ViewWritten, Written};
 use crate::plan::DiskOptions;
+use crate::powercut::History;
 
 /// What devices keep their data on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +73,8 @@ struct Real {
     live: Disk,
     shadow: Disk,
     store: Option<Store>,
+    /// Everything that the shadow did, if it is to be kept.
+    history: Option<History>,
 }
 
 impl std::fmt::Debug for Real {
@@ -107,7 +110,7 @@ impl HostDisk {
                 let store = Store::create_backend(live.backend(), &key, id, Place::default()).map_err(text)?;
                 store.apply(&[first]).map_err(text)?;
                 drop(store);
-                Files::Real(Real { key, shadow: Disk::from_image(live.image()), live, store: None })
+                Files::Real(Real { key, shadow: Disk::from_image(live.image()), live, store: None, history: None })
             }
         };
         Ok(HostDisk { files, queue: VecDeque::new(), busy: None, slow_sync_ms: None })
@@ -160,9 +163,7 @@ impl HostDisk {
                 }
             }
             Files::Real(real) => {
-                for op in busy.iter().flat_map(|busy| busy.done(now_ms, at_operation)) {
-                    real.shadow.perform(op);
-                }
+                busy.iter().flat_map(|busy| busy.done(now_ms, at_operation)).for_each(|op| real.follow(op));
                 let found = real.shadow.after(loss, &mut Random::new(seed));
                 // The process is gone: what its store does while it is dropped must not matter to anybody.
                 real.live.fail_after(0, Fault::Broken);
@@ -170,6 +171,22 @@ impl HostDisk {
                 real.shadow = Disk::from_image(found.image());
                 real.live = found;
             }
+        }
+    }
+
+    /// Keeps everything that the disk does from now on; the store must be closed.
+    pub(super) fn keep_history(&mut self) {
+        if let Files::Real(real) = &mut self.files {
+            let (key, image) = (real.key.clone(), real.shadow.image());
+            real.history = Some(History { key, image, ops: Vec::new(), promises: Vec::new() });
+        }
+    }
+
+    /// What was kept.
+    pub(super) fn history(&mut self) -> Option<&mut History> {
+        match &mut self.files {
+            Files::Real(real) => real.history.as_mut(),
+            Files::Memory(_) => None,
         }
     }
 
@@ -228,7 +245,7 @@ impl HostDisk {
     pub(super) fn finish(&mut self) -> Option<Finished> {
         let busy = self.busy.take()?;
         match &mut self.files {
-            Files::Real(real) => busy.ops.iter().for_each(|op| real.shadow.perform(op)),
+            Files::Real(real) => busy.ops.iter().for_each(|op| real.follow(op)),
             Files::Memory(model) => {
                 if let Finished::Committed(group) = &busy.finished {
                     group.iter().for_each(|batch| model.store.apply(batch));
@@ -333,6 +350,14 @@ impl Real {
         Ok(self.store.as_ref().ok_or("the store is closed")?.reader())
     }
 
+    /// The shadow does what the live disk has done.
+    fn follow(&mut self, op: &Op) {
+        self.shadow.perform(op);
+        if let Some(history) = &mut self.history {
+            history.ops.push(op.clone());
+        }
+    }
+
     /// Closes the store; what it still writes is on the disk.
     fn close(&mut self) {
         if let Some(store) = self.store.take() {
@@ -345,7 +370,7 @@ impl Real {
         self.live.record();
         let done = work(self);
         for op in self.live.take_recording() {
-            self.shadow.perform(&op);
+            self.follow(&op);
         }
         done
     }

@@ -18,7 +18,7 @@ mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use farshore_core::id::{CollectionTag, DocumentId, SpaceId};
+use farshore_core::id::{CollectionTag, DocumentId, JournalId, SpaceId};
 use farshore_core::input::Input;
 use farshore_core::job::JobResult;
 use farshore_core::replica::{NewIdentity, Replica};
@@ -36,6 +36,7 @@ use crate::limits::{DISK_BACK_OFF_MS, EVENTS};
 use crate::observe::{DeviceNo, Observed, What};
 use crate::oracle::{Oracle, Violation};
 use crate::plan::{Action, Plan};
+use crate::powercut::History;
 use crate::trace::Trace;
 
 /// How a plan is run. None of it changes what a core does, only what is checked and kept.
@@ -47,6 +48,8 @@ pub struct Options {
     pub memoize: bool,
     /// Keep every observation, for a timeline.
     pub keep: bool,
+    /// Keep every disk operation of this device, for power cuts.
+    pub record_disk: Option<DeviceNo>,
 }
 
 /// What came of a run.
@@ -86,6 +89,8 @@ pub struct Outcome {
     pub remembered: u64,
     /// Every observation, if asked for.
     pub observed: Vec<Observed>,
+    /// Every disk operation of one device, if asked for.
+    pub history: Option<History>,
 }
 
 impl Outcome {
@@ -310,6 +315,9 @@ impl<'a> Run<'a> {
             let disk_seed = self.dice.next_u64();
             let disk = disk::HostDisk::create(self.options.medium, disk_seed, identity.store, identity.ops)?;
             self.hosts.push(Host::new(disk));
+            if self.options.record_disk == Some(device) {
+                self.hosts[device].disk.keep_history();
+            }
         }
         for device in 0..self.hosts.len() {
             self.boot(device);
@@ -357,6 +365,13 @@ impl<'a> Run<'a> {
     }
 
     fn see(&mut self, device: DeviceNo, what: What) {
+        if self.options.record_disk == Some(device)
+            && let Some(history) = self.hosts[device].disk.history()
+        {
+            let done = history.ops.len();
+            let promised = promised(&what).into_iter().map(|(journal, seq)| (done, journal, seq));
+            history.promises.extend(promised);
+        }
         self.watch.see(self.now_ms, device, what);
     }
 
@@ -499,6 +514,8 @@ impl<'a> Run<'a> {
     }
 
     fn finish(mut self) -> Outcome {
+        let recorded = self.options.record_disk.and_then(|device| self.hosts.get_mut(device)?.disk.history().cloned());
+        self.outcome.history = recorded;
         self.outcome.trace = self.trace.hash();
         self.outcome.violations = self.watch.violations;
         self.outcome.fired = self.watch.fired;
@@ -507,5 +524,17 @@ impl<'a> Run<'a> {
         self.outcome.remembered = self.jobs.remembered;
         self.outcome.observed = self.watch.kept.unwrap_or_default();
         self.outcome
+    }
+}
+
+/// How far this obliges the device to hold journals after any crash.
+fn promised(what: &What) -> Vec<(JournalId, u64)> {
+    match what {
+        What::Acknowledged { results, .. } => {
+            let places = results.iter().filter_map(|result| result.as_ref().ok().copied().flatten());
+            places.map(|(journal, position)| (journal, position.seq)).collect()
+        }
+        What::Sent { shows, .. } => shows.clone(),
+        _ => Vec::new(),
     }
 }
