@@ -101,6 +101,7 @@ def entry(data):
     e |= dict(incarnation=r.raw(16), seq=r.u64(), prev=r.raw(32), first=r.u64(), count=r.u16(), epoch=r.raw(32), time=r.u64())
     e["heads"] = r.list(lambda: r.raw(32))
     e["deps"] = r.list(lambda: (r.raw(32), r.raw(16), r.u64(), r.raw(32)))
+    e["extension"] = r.raw(r.u16())
     e["bound"] = data[:r.at]
     length, e["sealed hash"] = r.u32(), r.raw(32)
     e["header"] = data[:r.at]
@@ -164,8 +165,8 @@ def frame(data):
         0x11: lambda: (handle(), r.bool(), r.list(lambda: (r.raw(32), r.u64(), r.raw(32)))),
         0x12: lambda: (handle(), r.bytes()),
         0x13: lambda: (handle(),),
-        0x14: lambda: (handle(), r.bool(), r.bool(), r.u64(), r.list(lambda: (journal(), r.u64(), r.raw(32)))),
-        0x15: lambda: (handle(), r.bool(), r.list(lambda: (journal(), r.u64(), r.u64()))),
+        0x14: lambda: (handle(), r.bool(), r.bool(), r.u64(), r.list(lambda: (journal(), r.u64(), r.raw(32), branch()))),
+        0x15: lambda: (handle(), r.bool(), r.list(lambda: (journal(), r.u64(), r.u64(), of()))),
         0x16: lambda: (handle(), r.list(lambda: (journal(), r.u64()))),
         0x17: lambda: (handle(), r.list(lambda: (r.raw(32), r.bytes(), r.list(r.text)))),
         0x20: lambda: (ticket(), r.bytes(), r.raw(32)),
@@ -175,6 +176,8 @@ def frame(data):
         0x30: lambda: (handle(), r.rest()),
         0x31: lambda: (handle(), r.u32(), r.u32(), r.rest()),
     }
+    branch = lambda: {0: lambda: None, 1: lambda: (r.raw(32), r.u64())}[r.u8()]()
+    of = lambda: {0: lambda: None, 1: lambda: ("branch", r.raw(32)), 2: lambda: ("entry", r.raw(32))}[r.u8()]()
     kind = r.u8()
     fields = layouts[kind]()
     r.end()
@@ -194,17 +197,25 @@ def check_entries(v):
 
     e = entry(v["entry"])
     fill = lambda byte, count: bytes([byte]) * count
-    expected = dict(version=1, suite=1, flags=0, space=v["space"], collection=v["collection-tag"], device=v["device"])
+    expected = dict(version=1, suite=1, flags=0, extension=b"", space=v["space"], collection=v["collection-tag"], device=v["device"])
     expected |= dict(incarnation=v["incarnation"], seq=3, prev=fill(0x13, 32), first=2, count=4)
     expected |= dict(epoch=kdf("farshore v1 epoch id", epoch), time=1_800_000_000_000 << 16 | 7)
     expected |= dict(heads=[fill(0x14, 32), fill(0x15, 32)], deps=[(fill(0x16, 32), fill(0x17, 16), 9, fill(0x18, 32))])
     expected |= {"bound": v["entry-bound"], "sealed": v["sealed-payload"], "sealed hash": blake3(v["sealed-payload"])}
     for name, value in expected.items():
         check(f"entry: {name}", e[name], value)
-    check("offset of the signature", len(e["header"]), 230 + 32 * len(e["heads"]) + 88 * len(e["deps"]))
+    check("offset of the signature", len(e["header"]), 232 + 32 * len(e["heads"]) + 88 * len(e["deps"]))
     check("entry: order of heads", ascending(e["heads"]), True)
     check("entry: hash", kdf("farshore 2026 entry hash v1", e["header"]), v["entry-hash"])
     check("entry: signature", ed25519(e["device"], signed("farshore entry v1", e["header"]), e["signature"]), True)
+
+    # Section 19: what every version keeps.
+    newer = entry(v["entry-newer"])
+    changed = {"version": 2, "flags": 1, "extension": bytes([0xA1, 0xA2, 0xA3])}
+    for name in ("version", "suite", "flags", "space", "device", "seq", "prev", "heads", "deps", "extension", "sealed"):
+        check(f"newer entry: {name}", newer[name], changed.get(name, e[name]))
+    check("newer entry: hash", kdf("farshore 2026 entry hash v1", newer["header"]), v["entry-newer-hash"])
+    check("newer entry: signature", ed25519(e["device"], signed("farshore entry v1", newer["header"]), newer["signature"]), True)
 
     root = kdf("farshore v1 collection content", epoch + v["collection-tag"])
     nonce, sealed = e["sealed"][:24], e["sealed"][24:]
@@ -255,8 +266,11 @@ def check_frames(v, frames):
         "roster-have": (handle, True, [(fill(0x74, 32), 4, fill(0x75, 32))]),
         "roster-op": (handle, fill(0x78, 5)),
         "roster-end": (handle,),
-        "frontier": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32))]),
-        "want": (handle, False, [(journal, 4, 1_000_000)]),
+        "frontier": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32), None)]),
+        "frontier-branch": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32), b) for b in (None, (fill(0x79, 32), 1))]),
+        "want-branch": (handle, False, [(journal, 4, 1_000_000, ("branch", fill(0x79, 32)))]),
+        "want-entry": (handle, False, [(journal, 4, 4, ("entry", fill(0x7a, 32)))]),
+        "want": (handle, False, [(journal, 4, 1_000_000, None)]),
         "want-nothing": (handle, False, []),
         "receipt": (handle, [(journal, 3)]),
         "peers": (handle, [hint]),

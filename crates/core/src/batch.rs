@@ -3,7 +3,7 @@
 //! A store applies a [`Batch`] wholly or not at all, and batches in the order in which they were asked for. It never looks
 //! inside `record`, `view`, `snapshot` or `change` bytes: their encodings belong to the core.
 
-use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, OpHash, Position, SpaceId, StoreId};
+use crate::id::{CollectionTag, DeviceId, DocKey, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
 
 /// One atomic unit of durability. The core shows, sends and acknowledges nothing of it before `Input::Stored(id)` (I1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +60,14 @@ pub enum StoreOp {
         /// The new state.
         state: JournalState,
     },
-    /// Changes a document.
+    /// Changes one life of a document.
     PutDocument {
         /// The document.
         key: DocKey,
-        /// Generation, heads and flags; opaque.
+        /// Which of its lives, from 1: each has a record, content and view of its own. The greatest is the present one, and
+        /// the only one that may have a view.
+        generation: u32,
+        /// Heads and flags; opaque.
         record: Vec<u8>,
         /// What happens to its Automerge bytes.
         content: ContentOp,
@@ -109,8 +112,6 @@ pub enum ContentOp {
     Append(Vec<Vec<u8>>),
     /// Replaces snapshot and tail by this snapshot.
     Replace(Vec<u8>),
-    /// Removes snapshot and tail, then appends (a new generation starts).
-    Restart(Vec<Vec<u8>>),
 }
 
 /// What a batch does to a document's view.
@@ -125,7 +126,7 @@ pub enum ViewOp {
 }
 
 /// How far one journal has come on this device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalState {
     /// The last entry held; all before it are held too.
     pub held: Position,
@@ -133,16 +134,51 @@ pub struct JournalState {
     pub applied: u64,
     /// This store's arrival number of the last entry held: grows by one with every entry of the space that is kept.
     pub arrival: u64,
-    /// Set when the incarnation was closed by a fork: nothing after `held` will ever be accepted.
+    /// Set when its author broke the rules of changes: nothing after `applied` counts.
     pub closed: bool,
+    /// The roster heads that the last entry held cites: those of the next must include them.
+    pub cites: Vec<OpHash>,
+    /// An entry of another branch that is kept beside the one held at the same `seq`: two signed entries at one place prove
+    /// that the journal was forked. [`Position::START`] while none is known.
+    pub fork: Position,
+}
+
+impl JournalState {
+    /// A journal of which nothing is held.
+    pub const EMPTY: JournalState = JournalState {
+        held: Position::START,
+        applied: 0,
+        arrival: 0,
+        closed: false,
+        cites: Vec::new(),
+        fork: Position::START,
+    };
 }
 
 /// Something the core needs to read. It goes on when `Input::Loaded` brings the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Load {
-    /// These documents.
+    /// The present life of each of these documents.
     Documents(Vec<DocKey>),
-    /// Entries of one journal from `from` on, in order, until `limit_bytes` is passed (at least one, when there is one).
+    /// These lives of documents.
+    Lives(Vec<(DocKey, u32)>),
+    /// This one entry, if it is kept.
+    Entry {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// Where, and which of those there.
+        position: Position,
+    },
+    /// The hashes of all entries that are kept at these places.
+    Hashes {
+        /// The space.
+        space: SpaceId,
+        /// Journals, and a `seq` in each.
+        places: Vec<(JournalId, u64)>,
+    },
+    /// Entries of one journal from `from` on, without `skip`, in order, until `limit_bytes` is passed (at least one, when there is one).
     Entries {
         /// The space.
         space: SpaceId,
@@ -154,22 +190,28 @@ pub enum Load {
         to: u64,
         /// Stop after this many bytes.
         limit_bytes: usize,
+        /// An entry of another branch, which is kept as a fork's proof only.
+        skip: Position,
     },
 }
 
 /// The answer to a [`Load`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loaded {
-    /// In the order asked; `None` where there is no such document.
+    /// In the order asked, documents or lives; `None` where there is no such one.
     Documents(Vec<Option<StoredDocument>>),
-    /// The entries, in order.
+    /// The entries, in order. If nothing is skipped, there are two at one `seq` of a forked journal.
     Entries(Vec<(Position, Vec<u8>)>),
+    /// In the order asked, ascending.
+    Hashes(Vec<Vec<EntryHash>>),
 }
 
-/// A document as the store keeps it.
+/// One life of a document as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDocument {
-    /// Generation, heads and flags; opaque to the store.
+    /// Which life.
+    pub generation: u32,
+    /// Heads and flags; opaque to the store.
     pub record: Vec<u8>,
     /// The last compaction, if there was one.
     pub snapshot: Option<Vec<u8>>,

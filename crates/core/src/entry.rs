@@ -2,14 +2,17 @@
 //!
 //! Layout: header, Ed25519 signature over the header, ciphertext. The header holds the ciphertext's length and hash, so the
 //! signature covers everything, and a relay without keys can check it. The exact bytes are in `docs/protocol.md`.
+//!
+//! Every later version of the entry keeps this layout, signature and hash, and puts what is new into the flags, the extension
+//! and the payload: so an older build can still check where an entry stands and who signed it, store it and forward it.
 
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::id::{CollectionTag, DeviceId, EntryHash, EpochId, Incarnation, JournalId, OpHash, Position, SpaceId};
 use crate::keys::{self, DeviceKeys};
-use crate::limits::{ENTRY_BYTES, ENTRY_DEPS, ROSTER_HEADS};
+use crate::limits::{ENTRY_BYTES, ENTRY_DEPS, ENTRY_EXTENSION_BYTES, ROSTER_HEADS};
 use crate::time::HybridTime;
 
-/// The entry format's version. A build refuses what is newer.
+/// The entry format's version. What is newer is kept and forwarded, and waits for an upgrade.
 pub const ENTRY_VERSION: u8 = 1;
 /// Ed25519, XChaCha20-Poly1305, blake3.
 pub const SUITE: u8 = 1;
@@ -82,6 +85,8 @@ pub struct Entry {
     pub header: Header,
     /// Its hash, which names the entry.
     pub hash: EntryHash,
+    /// The version of its format.
+    pub version: u8,
     bytes: Vec<u8>,
     header_len: usize,
 }
@@ -102,6 +107,7 @@ impl Header {
         for dep in &self.deps {
             w.raw(&dep.device.0).raw(&dep.incarnation.0).u64(dep.position.seq).raw(&dep.position.hash.0);
         }
+        w.u16(0); // No extension: version 1 has no fields beyond these.
         w
     }
 
@@ -116,10 +122,14 @@ impl Header {
         w.finish()
     }
 
-    fn decode(r: &mut Reader<'_>) -> Result<Header, DecodeError> {
-        version(r.u8("entry version")?, "entry version", ENTRY_VERSION)?;
-        version(r.u8("entry suite")?, "entry suite", SUITE)?;
-        require(r.u16("entry flags")? == 0, "entry flags")?;
+    /// Reads a header and the version of its format.
+    fn decode(r: &mut Reader<'_>) -> Result<(Header, u8), DecodeError> {
+        let version = r.u8("entry version")?;
+        require(version >= 1, "entry version")?;
+        let newer = version > ENTRY_VERSION;
+        // Without its suite nobody can check a signature, and what is not checked is not kept.
+        suite(r.u8("entry suite")?)?;
+        require(r.u16("entry flags")? == 0 || newer, "entry flags")?;
         let space = SpaceId(r.array("space")?);
         let journal = JournalId {
             collection: CollectionTag(r.array("collection")?),
@@ -149,9 +159,14 @@ impl Header {
         }
         require(strictly_sorted(&deps, |d| (d.device, d.incarnation)), "deps")?;
         require(deps.iter().all(|d| d.journal(journal.collection) != journal), "deps")?;
+        let extension = r.count(ENTRY_EXTENSION_BYTES, 1, "entry extension")?;
+        require(extension == 0 || newer, "entry extension")?;
+        r.take(extension, "entry extension")?;
         let sealed_len = r.u32("sealed length")?;
         let sealed_hash = r.array("sealed hash")?;
-        Ok(Header { space, journal, seq, prev, group, epoch, time, roster_heads, deps, sealed_len, sealed_hash })
+        let header =
+            Header { space, journal, seq, prev, group, epoch, time, roster_heads, deps, sealed_len, sealed_hash };
+        Ok((header, version))
     }
 
     /// This entry's place, given its hash.
@@ -170,25 +185,30 @@ impl Entry {
         let signature = keys.sign(SIGN_LABEL, &bytes);
         bytes.extend_from_slice(&signature);
         bytes.extend_from_slice(sealed);
-        Entry { hash: hash_header(&bytes[..header_len]), header, bytes, header_len }
+        Entry { hash: hash_header(&bytes[..header_len]), version: ENTRY_VERSION, header, bytes, header_len }
+    }
+
+    /// Whether its payload follows a format that this build does not know.
+    pub fn is_newer(&self) -> bool {
+        self.version > ENTRY_VERSION
     }
 
     /// Takes an entry apart. Nothing is verified but its form; see [`Entry::verify`].
     ///
     /// # Errors
-    /// The sender's fault: not the one canonical form, over a limit, or from a newer version.
+    /// The sender's fault: not the one canonical form, over a limit, or under a suite that this build does not know.
     pub fn decode(bytes: Vec<u8>) -> Result<Entry, DecodeError> {
         if bytes.len() > ENTRY_BYTES {
             let (value, limit) = (bytes.len() as u64, ENTRY_BYTES as u64);
             return Err(DecodeError::OverLimit { field: "entry length", value, limit });
         }
         let mut r = Reader::new(&bytes);
-        let header = Header::decode(&mut r)?;
+        let (header, version) = Header::decode(&mut r)?;
         let header_len = bytes.len() - r.remaining();
         r.take(SIGNATURE_BYTES, "signature")?;
         r.take(header.sealed_len as usize, "ciphertext")?;
         r.end()?;
-        Ok(Entry { hash: hash_header(&bytes[..header_len]), header, bytes, header_len })
+        Ok(Entry { hash: hash_header(&bytes[..header_len]), version, header, bytes, header_len })
     }
 
     /// Whether the ciphertext is the one that the header names and the header is signed by the device it names.
@@ -226,11 +246,12 @@ fn hash_header(header: &[u8]) -> EntryHash {
     EntryHash(blake3::derive_key(HASH_CONTEXT, header))
 }
 
-fn version(found: u8, field: &'static str, known: u8) -> Result<(), DecodeError> {
+fn suite(found: u8) -> Result<(), DecodeError> {
+    let field = "entry suite";
     match found {
+        SUITE => Ok(()),
         0 => Err(DecodeError::Invalid { field }),
-        _ if found > known => Err(DecodeError::Version { field, found: found.into(), known: known.into() }),
-        _ => Ok(()),
+        _ => Err(DecodeError::Version { field, found: found.into(), known: SUITE.into() }),
     }
 }
 

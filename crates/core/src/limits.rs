@@ -8,6 +8,8 @@ pub const PAYLOAD_BYTES: usize = 16 << 20;
 pub const ENTRY_ITEMS: usize = 1024;
 /// Positions in an entry's `deps`: one for each other journal that its documents build on.
 pub const ENTRY_DEPS: usize = 1024;
+/// Bytes in an entry's header for fields that newer versions add: a few positions and hashes.
+pub const ENTRY_EXTENSION_BYTES: usize = 4 << 10;
 /// Roster heads in an entry and parents of a roster operation. More concurrent administrators than this are merged first.
 pub const ROSTER_HEADS: usize = 16;
 /// A local batch closes at this many documents or bytes, so that an import makes entries of a good size for compression.
@@ -49,8 +51,11 @@ pub const TOMBSTONE_HEADS: usize = 1024;
 pub const SPACE_TAGS: usize = 1000;
 /// Positions, ranges, receipts and roster positions in one frame: what fits the ctl cap.
 pub const FRAME_POSITIONS: usize = 150;
-/// See [`FRAME_POSITIONS`].
+/// See [`FRAME_POSITIONS`]; of ranges without a branch.
 pub const FRAME_RANGES: usize = 190;
+/// Entries that a link may have been asked for by hash and not yet sent, and places of one frontier that are compared with the
+/// store: forks are rare, and what is left out is found at another meeting.
+pub const FORK_CHECKS: usize = 64;
 /// See [`FRAME_POSITIONS`].
 pub const FRAME_RECEIPTS: usize = 200;
 /// See [`FRAME_POSITIONS`].
@@ -92,6 +97,13 @@ pub const INVITATIONS: usize = 64;
 pub const SAVE_PEERS_MS: u64 = 1_000;
 /// Heads and tombstone places kept of one document: concurrent branches beyond this are a fault of ours.
 pub const RECORD_HEADS: usize = 4096;
+/// Operations in one life of a document, beyond which no local edit is taken: four of the largest changes, or what one person
+/// types in ten years. Merges may exceed it, and every member then finds the document oversize.
+pub const DOCUMENT_OPS: u64 = 4_000_000;
+/// The same in bytes of its changes, uncompressed: a document is loaded whole, at up to ten times this in memory.
+pub const DOCUMENT_BYTES: u64 = 32 << 20;
+/// Oversize documents that a space's status names; those beyond are refused edits all the same.
+pub const OVERSIZE_LISTED: usize = 1024;
 /// A document's tail of changes is compacted when it passes this many bytes and twice its snapshot (`architecture.md` section 8).
 pub const COMPACT_BYTES: u64 = 16 << 10;
 /// One document's edits in one request, in bytes: they must fit a sealed entry.

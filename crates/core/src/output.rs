@@ -213,6 +213,16 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// An author signed two entries at one place of a journal: by malice, or because his store was copied. Both are kept as the
+    /// proof; the one that came first counts here.
+    ForkDetected {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// The place.
+        seq: u64,
+    },
     /// One's own journal was found forked (a copied or restored store): a new incarnation was started.
     NewIncarnation {
         /// The new one.
@@ -273,6 +283,11 @@ pub struct CollectionStatus {
     pub waiting: Option<String>,
     /// Journals.
     pub journals: usize,
+    /// Documents that merges have made larger than edits may: they are read-only here as everywhere, until deleted.
+    pub oversize: Vec<DocumentId>,
+    /// Journals of which two signed entries at one place are known, and the `seq` of that place: their author signed both, or
+    /// his store was copied.
+    pub forks: Vec<(JournalId, u64)>,
 }
 
 /// The state of one link.

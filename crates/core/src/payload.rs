@@ -10,6 +10,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
 use crate::bytes::{DecodeError, Reader, Writer};
+use crate::change::compact;
 use crate::id::DocumentId;
 use crate::limits::{CHANGE_BYTES, ENTRY_ITEMS, ITEM_CHANGES, PAYLOAD_BYTES, TOMBSTONE_HEADS};
 
@@ -36,14 +37,14 @@ pub struct Item {
 /// What an item does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemBody {
-    /// Automerge changes in causal order.
+    /// Automerge changes in causal order; none begins a life that is still empty.
     Changes(Vec<PackedChange>),
     /// The document was deleted by somebody who had seen these heads.
     Tombstone {
         /// Sorted Automerge heads.
         heads: Vec<[u8; 32]>,
     },
-    /// A kind that this build does not know: kept and forwarded, counted as `waiting for upgrade`.
+    /// A kind, or a form of a known kind, that this build does not know: kept and forwarded, counted as `waiting for upgrade`.
     Unknown {
         /// Its number.
         kind: u8,
@@ -120,7 +121,7 @@ fn encode_body(body: &ItemBody) -> Result<(u8, Vec<u8>), DecodeError> {
 /// Inflates and takes apart a payload.
 ///
 /// # Errors
-/// The author's fault: malformed, over a limit, or longer than it declares.
+/// The author's fault: malformed, over a limit, or longer than it declares. [`DecodeError::Version`] is nobody's: a newer codec.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Item>, DecodeError> {
     let plain = inflate(bytes)?;
     let mut r = Reader::new(&plain);
@@ -143,23 +144,10 @@ fn decode_body(kind: u8, body: &[u8]) -> Result<ItemBody, DecodeError> {
     let mut r = Reader::new(body);
     let out = match kind {
         0 => return Err(DecodeError::Invalid { field: "item kind" }),
-        KIND_CHANGES => {
-            let mut changes = Vec::new();
-            for _ in 0..r.count(ITEM_CHANGES, 1 + 4, "changes of an item")? {
-                changes.push(match r.u8("actor kind")? {
-                    ACTOR_DERIVED => PackedChange::Derived(r.bytes(CHANGE_BYTES, "change")?.to_vec()),
-                    ACTOR_GENESIS => {
-                        let actor = r.array("genesis actor")?;
-                        PackedChange::Genesis { actor, change: r.bytes(CHANGE_BYTES, "change")?.to_vec() }
-                    }
-                    _ => return Err(DecodeError::Invalid { field: "actor kind" }),
-                });
-            }
-            if changes.is_empty() {
-                return Err(DecodeError::Invalid { field: "changes of an item" });
-            }
-            ItemBody::Changes(changes)
-        }
+        KIND_CHANGES => match decode_changes(&mut r)? {
+            Some(changes) => ItemBody::Changes(changes),
+            None => return Ok(ItemBody::Unknown { kind, bytes: body.to_vec() }),
+        },
         KIND_TOMBSTONE => {
             let mut heads = Vec::new();
             for _ in 0..r.count(TOMBSTONE_HEADS, 32, "tombstone heads")? {
@@ -174,6 +162,27 @@ fn decode_body(kind: u8, body: &[u8]) -> Result<ItemBody, DecodeError> {
     };
     r.end()?;
     Ok(out)
+}
+
+/// The changes of an item; `None` if one of them has a form that only a newer version knows. What follows it cannot be read.
+fn decode_changes(r: &mut Reader<'_>) -> Result<Option<Vec<PackedChange>>, DecodeError> {
+    let mut changes = Vec::new();
+    for _ in 0..r.count(ITEM_CHANGES, 1 + 4, "changes of an item")? {
+        let actor = match r.u8("actor kind")? {
+            ACTOR_DERIVED => None,
+            ACTOR_GENESIS => Some(r.array("genesis actor")?),
+            _ => return Ok(None),
+        };
+        let change = r.bytes(CHANGE_BYTES, "change")?.to_vec();
+        if compact::is_newer(&change) {
+            return Ok(None);
+        }
+        changes.push(match actor {
+            None => PackedChange::Derived(change),
+            Some(actor) => PackedChange::Genesis { actor, change },
+        });
+    }
+    Ok(Some(changes))
 }
 
 fn deflate(plain: &[u8]) -> Vec<u8> {
@@ -196,24 +205,22 @@ fn deflate(plain: &[u8]) -> Vec<u8> {
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut r = Reader::new(bytes);
     let declared = r.u32("payload length")? as usize;
-    over("payload length", declared, PAYLOAD_BYTES)?;
     let codec = r.u8("payload codec")?;
+    if codec > CODEC_DEFLATE {
+        // Before anything else is judged: a newer codec may have other limits.
+        let (found, known) = (codec.into(), CODEC_DEFLATE.into());
+        return Err(DecodeError::Version { field: "payload codec", found, known });
+    }
+    over("payload length", declared, PAYLOAD_BYTES)?;
     let block = r.take(r.remaining(), "payload")?;
     let plain = match codec {
         CODEC_PLAIN => block.to_vec(),
-        CODEC_DEFLATE => {
+        _ => {
             let mut plain = Vec::new();
             // One byte more than declared is enough to notice a lie, so a bomb costs no more than an honest payload.
             let mut limited = DeflateDecoder::new(block).take(declared as u64 + 1);
             limited.read_to_end(&mut plain).map_err(|_| DecodeError::Invalid { field: "payload" })?;
             plain
-        }
-        _ => {
-            return Err(DecodeError::Version {
-                field: "payload codec",
-                found: codec.into(),
-                known: CODEC_DEFLATE.into(),
-            });
         }
     };
     if plain.len() != declared {

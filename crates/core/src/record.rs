@@ -7,9 +7,9 @@ use automerge::ChangeHash;
 use crate::batch::{ContentOp, StoredDocument};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::change::AncestorIndex;
-use crate::document::Document;
+use crate::document::{Document, Room};
 use crate::id::{DeviceId, EntryHash, Incarnation, Position};
-use crate::limits::{COMPACT_BYTES, RECORD_HEADS};
+use crate::limits::{COMPACT_BYTES, DOCUMENT_BYTES, DOCUMENT_OPS, RECORD_HEADS};
 
 const RECORD_VERSION: u8 = 1;
 
@@ -33,7 +33,7 @@ pub struct Tombstone {
     pub places: Vec<Place>,
 }
 
-/// What is kept of a document, living or deleted.
+/// What is kept of one life of a document, present or former.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DocRecord {
     /// Which life of the id: 1 for the first.
@@ -46,6 +46,11 @@ pub struct DocRecord {
     pub conflicts: bool,
     /// Whether the id was derived from a key.
     pub keyed: bool,
+    /// Operations of all its changes.
+    pub ops: u64,
+    /// Bytes of all its changes, uncompressed. Both follow from the set of changes alone, unlike the size of a snapshot, so
+    /// that every member with the same changes finds the same.
+    pub change_bytes: u64,
     /// Bytes of the last snapshot.
     pub snapshot_bytes: u64,
     /// Bytes of the changes since.
@@ -57,7 +62,7 @@ impl DocRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.u8(RECORD_VERSION).u32(self.generation).bool(self.conflicts).bool(self.keyed);
-        w.u64(self.snapshot_bytes).u64(self.tail_bytes);
+        w.u64(self.ops).u64(self.change_bytes).u64(self.snapshot_bytes).u64(self.tail_bytes);
         w.count(self.heads.len());
         for (head, place) in &self.heads {
             w.raw(head);
@@ -92,6 +97,8 @@ impl DocRecord {
             generation: r.u32("generation")?,
             conflicts: r.bool("conflicts")?,
             keyed: r.bool("keyed")?,
+            ops: r.u64("operations")?,
+            change_bytes: r.u64("bytes of changes")?,
             snapshot_bytes: r.u64("snapshot bytes")?,
             tail_bytes: r.u64("tail bytes")?,
             ..DocRecord::default()
@@ -112,6 +119,22 @@ impl DocRecord {
         }
         r.end()?;
         Ok(record)
+    }
+
+    /// Whether merges have made it larger than local edits may: no local edit is taken any more.
+    pub fn oversize(&self) -> bool {
+        self.ops > DOCUMENT_OPS || self.change_bytes > DOCUMENT_BYTES
+    }
+
+    /// What local edits may still add.
+    pub fn room(&self) -> Room {
+        Room { ops: DOCUMENT_OPS.saturating_sub(self.ops), bytes: DOCUMENT_BYTES.saturating_sub(self.change_bytes) }
+    }
+
+    /// Counts a change that was added.
+    pub(crate) fn count_change(&mut self, ops: u64, bytes: usize) {
+        self.ops = self.ops.saturating_add(ops);
+        self.change_bytes = self.change_bytes.saturating_add(bytes as u64);
     }
 
     /// Whether this generation is deleted, by the collection's policy.
@@ -177,24 +200,22 @@ fn read_place(r: &mut Reader<'_>) -> Result<Place, DecodeError> {
     })
 }
 
-/// A document in memory: what the store keeps, loaded.
+/// One life of a document in memory: what the store keeps, loaded.
 #[derive(Debug)]
 pub struct OpenDocument {
     /// As in the store, or ahead of it by batches under way.
     pub record: DocRecord,
-    /// The Automerge document of the current generation.
+    /// The Automerge document of this life.
     pub document: Document,
     /// What changes of others may refer to; built when the first one comes.
     pub index: Option<AncestorIndex>,
-    /// Set by compaction or a new generation: the store's content is replaced rather than appended to.
-    restart: bool,
 }
 
 impl OpenDocument {
-    /// A document that nobody has yet.
-    pub fn fresh(keyed: bool) -> OpenDocument {
-        let record = DocRecord { generation: 1, keyed, ..DocRecord::default() };
-        OpenDocument { record, document: Document::empty(), index: None, restart: false }
+    /// A life that nobody has yet: nothing of another one is in it.
+    pub fn fresh(generation: u32, keyed: bool) -> OpenDocument {
+        let record = DocRecord { generation, keyed, ..DocRecord::default() };
+        OpenDocument { record, document: Document::empty(), index: None }
     }
 
     /// Loads what the store keeps.
@@ -205,26 +226,13 @@ impl OpenDocument {
         let record = DocRecord::decode(&stored.record).map_err(|e| format!("document record: {e}"))?;
         let tail: Vec<&[u8]> = stored.tail.iter().map(Vec::as_slice).collect();
         let document = Document::load(stored.snapshot.as_deref(), &tail).map_err(|e| format!("document: {e}"))?;
-        Ok(OpenDocument { record, document, index: None, restart: false })
-    }
-
-    /// Starts the next life of the id, or jumps to `generation`: nothing of the old content remains in the document.
-    pub fn start_generation(&mut self, generation: u32) {
-        self.record = DocRecord { generation, keyed: self.record.keyed, ..DocRecord::default() };
-        self.document = Document::empty();
-        self.index = None;
-        self.restart = true;
+        Ok(OpenDocument { record, document, index: None })
     }
 
     /// What the store must do about the content, given the change chunks that are new. Compacts when the tail has grown past
     /// twice the snapshot: the cost of loading stays within a factor of the document.
     pub fn content_op(&mut self, new_chunks: Vec<Vec<u8>>) -> ContentOp {
         let new_bytes: u64 = new_chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        let restart = std::mem::take(&mut self.restart);
-        if restart {
-            self.record.snapshot_bytes = 0;
-            self.record.tail_bytes = 0;
-        }
         self.record.tail_bytes += new_bytes;
         if self.record.tail_bytes > COMPACT_BYTES.max(2 * self.record.snapshot_bytes) {
             let snapshot = self.document.save();
@@ -232,10 +240,9 @@ impl OpenDocument {
             self.record.tail_bytes = 0;
             return ContentOp::Replace(snapshot);
         }
-        match (restart, new_chunks.is_empty()) {
-            (true, _) => ContentOp::Restart(new_chunks),
-            (false, true) => ContentOp::Keep,
-            (false, false) => ContentOp::Append(new_chunks),
+        match new_chunks.is_empty() {
+            true => ContentOp::Keep,
+            false => ContentOp::Append(new_chunks),
         }
     }
 

@@ -192,7 +192,33 @@ pub struct Frontier {
     /// The sender's arrival number at this moment.
     pub arrival: u64,
     /// Journals and how far they are held. Sorted by journal.
-    pub positions: Vec<(JournalId, Position)>,
+    pub positions: Vec<Held>,
+}
+
+/// How far a journal, or one branch of it, is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The journal.
+    pub journal: JournalId,
+    /// The last entry held.
+    pub position: Position,
+    /// Of a forked journal, the branch. This build keeps one branch, names none, and ignores what is said of others.
+    pub branch: Option<Branch>,
+}
+
+/// One branch of a forked journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Branch {
+    /// Its first entry, at the position where the journal forks.
+    pub first: EntryHash,
+    /// The `seq` before that: what all branches have in common.
+    pub common: u64,
+}
+
+impl From<(JournalId, Position)> for Held {
+    fn from((journal, position): (JournalId, Position)) -> Held {
+        Held { journal, position, branch: None }
+    }
 }
 
 /// Entries `from..=to` of a journal.
@@ -204,6 +230,19 @@ pub struct Range {
     pub from: u64,
     /// Last `seq`.
     pub to: u64,
+    /// Which of them, if the journal is forked.
+    pub of: Of,
+}
+
+/// Which entries of a journal are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Those that the other side shows in its frontier.
+    Shown,
+    /// Those of the branch that begins with this entry. This build answers nothing to it.
+    Branch(EntryHash),
+    /// The one entry with this hash, whatever branch it is on; `from` and `to` are its `seq`.
+    Entry(EntryHash),
 }
 
 /// An author's roster chain, up to here.
@@ -318,15 +357,11 @@ impl Frame {
             Frame::Frontier(frontier) => {
                 w.u8(FRONTIER).raw(&frontier.handle.0).bool(frontier.answer).bool(frontier.more);
                 w.u64(frontier.arrival).count(frontier.positions.len());
-                frontier.positions.iter().for_each(|(journal, position)| {
-                    w.raw(&journal.to_bytes()).u64(position.seq).raw(&position.hash.0);
-                });
+                frontier.positions.iter().for_each(|held| write_held(&mut w, held));
             }
             Frame::Want { handle, more, ranges } => {
                 w.u8(WANT).raw(&handle.0).bool(*more).count(ranges.len());
-                ranges.iter().for_each(|range| {
-                    w.raw(&range.journal.to_bytes()).u64(range.from).u64(range.to);
-                });
+                ranges.iter().for_each(|range| write_range(&mut w, range));
             }
             Frame::Receipt { handle, positions } => {
                 w.u8(RECEIPT).raw(&handle.0).count(positions.len());
@@ -407,7 +442,7 @@ impl Frame {
             WANT => Frame::Want {
                 handle: handle(&mut r)?,
                 more: r.bool("more")?,
-                ranges: list(&mut r, FRAME_RANGES, 80, "ranges", range)?,
+                ranges: list(&mut r, FRAME_RANGES, 81, "ranges", range)?,
             },
             RECEIPT => Frame::Receipt {
                 handle: handle(&mut r)?,
@@ -550,21 +585,55 @@ fn frontier(r: &mut Reader<'_>) -> Result<Frontier, DecodeError> {
         answer: r.bool("answer")?,
         more: r.bool("more")?,
         arrival: r.u64("arrival")?,
-        positions: list(r, FRAME_POSITIONS, 104, "positions", |r| {
-            let journal = journal(r)?;
-            let position = Position { seq: r.u64("seq")?, hash: EntryHash(r.array("hash")?) };
-            match position.seq {
-                0 => Err(DecodeError::Invalid { field: "seq" }),
-                _ => Ok((journal, position)),
-            }
-        })?,
+        positions: list(r, FRAME_POSITIONS, 105, "positions", held)?,
     })
 }
 
+const NO_BRANCH: u8 = 0;
+const ON_BRANCH: u8 = 1;
+const BY_HASH: u8 = 2;
+
+fn write_held(w: &mut Writer, held: &Held) {
+    w.raw(&held.journal.to_bytes()).u64(held.position.seq).raw(&held.position.hash.0);
+    match held.branch {
+        None => w.u8(NO_BRANCH),
+        Some(branch) => w.u8(ON_BRANCH).raw(&branch.first.0).u64(branch.common),
+    };
+}
+
+fn held(r: &mut Reader<'_>) -> Result<Held, DecodeError> {
+    let journal = journal(r)?;
+    let position = Position { seq: r.u64("seq")?, hash: EntryHash(r.array("hash")?) };
+    let branch = match r.u8("position flags")? {
+        NO_BRANCH => None,
+        ON_BRANCH => Some(Branch { first: EntryHash(r.array("branch")?), common: r.u64("common seq")? }),
+        _ => return Err(DecodeError::Invalid { field: "position flags" }),
+    };
+    if position.seq <= branch.map_or(0, |branch| branch.common) {
+        return Err(DecodeError::Invalid { field: "seq" });
+    }
+    Ok(Held { journal, position, branch })
+}
+
+fn write_range(w: &mut Writer, range: &Range) {
+    w.raw(&range.journal.to_bytes()).u64(range.from).u64(range.to);
+    match range.of {
+        Of::Shown => w.u8(NO_BRANCH),
+        Of::Branch(first) => w.u8(ON_BRANCH).raw(&first.0),
+        Of::Entry(hash) => w.u8(BY_HASH).raw(&hash.0),
+    };
+}
+
 fn range(r: &mut Reader<'_>) -> Result<Range, DecodeError> {
-    let range = Range { journal: journal(r)?, from: r.u64("from")?, to: r.u64("to")? };
-    if range.from == 0 || range.from > range.to {
+    let (journal, from, to) = (journal(r)?, r.u64("from")?, r.u64("to")?);
+    let of = match r.u8("range flags")? {
+        NO_BRANCH => Of::Shown,
+        ON_BRANCH => Of::Branch(EntryHash(r.array("branch")?)),
+        BY_HASH => Of::Entry(EntryHash(r.array("hash")?)),
+        _ => return Err(DecodeError::Invalid { field: "range flags" }),
+    };
+    if from == 0 || from > to || (matches!(of, Of::Entry(_)) && from != to) {
         return Err(DecodeError::Invalid { field: "range" });
     }
-    Ok(range)
+    Ok(Range { journal, from, to, of })
 }

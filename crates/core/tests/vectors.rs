@@ -24,7 +24,9 @@ use farshore_core::payload::{self, Item, ItemBody, PackedChange};
 use farshore_core::seal;
 use farshore_core::time::HybridTime;
 use farshore_core::value::Value;
-use farshore_core::wire::{self, Frame, Frontier, Handle, Hello, PeerHint, Range, RosterPosition, State};
+use farshore_core::wire::{
+    self, Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, RosterPosition, State,
+};
 
 const ENTRIES: &str = include_str!("vectors/entry.txt");
 const FRAMES: &str = include_str!("vectors/frames.txt");
@@ -148,6 +150,22 @@ fn entry(made: &Made) -> Entry {
     Entry::sign(header(), &sealed, &device())
 }
 
+/// The same entry as a later version might write it: flags and an extension that nobody knows yet.
+fn newer_entry(made: &Made) -> Vec<u8> {
+    let entry = entry(made);
+    let sealed = entry.sealed().to_vec();
+    let header = &entry.as_bytes()[..entry.as_bytes().len() - 64 - sealed.len()];
+    // The extension's length is the last of the bound fields; 36 bytes about the ciphertext follow.
+    let (bound, rest) = header.split_at(header.len() - 36);
+    let mut newer = [&bound[..bound.len() - 2], &[0, 3, 0xa1, 0xa2, 0xa3], rest].concat();
+    newer[0] = 2;
+    newer[3] = 1;
+    let signature = device().sign("farshore entry v1", &newer);
+    newer.extend_from_slice(&signature);
+    newer.extend_from_slice(&sealed);
+    newer
+}
+
 fn hellos() -> (Hello, Hello) {
     let hello = |nonce, store, device| Hello {
         min_version: 1,
@@ -202,8 +220,15 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
     };
     let roster = RosterPosition { author: DeviceId([0x74; 32]), seq: 4, hash: OpHash([0x75; 32]) };
     let position = (journal(), Position { seq: 3, hash: EntryHash([0x76; 32]) });
-    let frontier = Frontier { handle, answer: true, more: false, arrival: 1_000, positions: vec![position] };
-    let range = Range { journal: journal(), from: 4, to: 1_000_000 };
+    let frontier = Frontier { handle, answer: true, more: false, arrival: 1_000, positions: vec![position.into()] };
+    let branch = Branch { first: EntryHash([0x79; 32]), common: 1 };
+    let forked = Frontier {
+        positions: vec![position.into(), Held { branch: Some(branch), ..position.into() }],
+        ..frontier.clone()
+    };
+    let range = Range { journal: journal(), from: 4, to: 1_000_000, of: Of::Shown };
+    let of_branch = Range { of: Of::Branch(EntryHash([0x79; 32])), ..range };
+    let one = Range { to: 4, of: Of::Entry(EntryHash([0x7a; 32])), ..range };
     let hint = PeerHint {
         device: device().id(),
         peer: vec![0x77; 38],
@@ -222,6 +247,9 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         ("roster-op", Class::Live, Frame::RosterOp { handle, bytes: vec![0x78; 5] }),
         ("roster-end", Class::Live, Frame::RosterEnd { handle }),
         ("frontier", Class::Ctl, Frame::Frontier(frontier)),
+        ("frontier-branch", Class::Ctl, Frame::Frontier(forked)),
+        ("want-branch", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![of_branch] }),
+        ("want-entry", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![one] }),
         ("want", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![range] }),
         ("want-nothing", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![] }),
         ("receipt", Class::Ctl, Frame::Receipt { handle, positions: vec![(journal(), 3)] }),
@@ -276,6 +304,8 @@ fn entries_payloads_and_actors_have_the_bytes_that_were_pinned() {
     say("entry-bound", hex(&entry.header.bound_bytes()));
     say("entry", hex(entry.as_bytes()));
     say("entry-hash", hex(&entry.hash.0));
+    say("entry-newer", hex(&newer_entry(&made)));
+    say("entry-newer-hash", hex(&Entry::decode(newer_entry(&made)).unwrap().hash.0));
     say("auth-message", hex(&auth_message()));
     compare(ENTRIES, &out);
 }
@@ -298,6 +328,19 @@ fn a_pinned_entry_reads_back_verifies_and_opens() {
     let payload = seal::open(&key, &entry.header.bound_bytes(), entry.sealed()).unwrap();
     assert_eq!(hex(&payload), pinned(ENTRIES, "payload-plain"));
     assert_eq!(payload::decode(&payload).unwrap(), edit().items);
+}
+
+#[test]
+fn an_entry_of_a_newer_version_reads_as_far_as_every_version_goes() {
+    let newer = Entry::decode(bytes(pinned(ENTRIES, "entry-newer"))).unwrap();
+    assert!(newer.verify() && newer.is_newer());
+    assert_eq!(newer.header, entry(&edit()).header);
+    // What is free in a later version is fixed in this one: the same bytes under version 1 are no entry.
+    for (at, byte) in [(0, 1), (0, 0), (1, 2), (1, 0)] {
+        let mut changed = newer.as_bytes().to_vec();
+        changed[at] = byte;
+        assert!(Entry::decode(changed).is_err(), "byte {at} = {byte}");
+    }
 }
 
 #[test]

@@ -269,7 +269,7 @@ pub(crate) fn batch_bytes(batch: &Batch) -> usize {
         StoreOp::PutDocument { record, content, view, .. } => {
             let content = match content {
                 ContentOp::Keep => 0,
-                ContentOp::Append(changes) | ContentOp::Restart(changes) => changes.iter().map(Vec::len).sum(),
+                ContentOp::Append(changes) => changes.iter().map(Vec::len).sum(),
                 ContentOp::Replace(snapshot) => snapshot.len(),
             };
             let view = match view {

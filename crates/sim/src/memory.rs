@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use farshore_core::batch::{
     Batch, Boot, BootSpace, ContentOp, JournalState, Load, Loaded, StoreOp, StoredDocument, ViewOp,
 };
-use farshore_core::id::{CollectionTag, DeviceId, DocKey, DocumentId, JournalId, OpHash, Position, SpaceId};
+use farshore_core::id::{CollectionTag, DeviceId, DocKey, DocumentId, EntryHash, JournalId, OpHash, Position, SpaceId};
 
 /// What a device's disk holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryStore {
     meta: BTreeMap<String, Vec<u8>>,
     spaces: BTreeMap<SpaceId, SpaceRows>,
-    entries: BTreeMap<(SpaceId, JournalId, u64), (Position, Vec<u8>)>,
-    documents: BTreeMap<DocKey, StoredDocument>,
-    views: BTreeMap<DocKey, Vec<u8>>,
+    entries: BTreeMap<(SpaceId, JournalId, Position), Vec<u8>>,
+    /// By document and generation.
+    documents: BTreeMap<(DocKey, u32), StoredDocument>,
+    views: BTreeMap<(DocKey, u32), Vec<u8>>,
     invitations: BTreeMap<[u8; 16], Vec<u8>>,
     /// Items that no member may see, kept for their author.
     pub rejected: Vec<(SpaceId, JournalId, Position, String)>,
@@ -49,12 +50,14 @@ impl MemoryStore {
             }
             StoreOp::PutSpace { space, record } => self.spaces.entry(space).or_default().record = record,
             StoreOp::PutEntry { space, journal, position, bytes } => {
-                self.entries.insert((space, journal, position.seq), (position, bytes));
+                self.entries.insert((space, journal, position), bytes);
             }
             StoreOp::PutJournal { space, journal, state } => {
                 self.spaces.entry(space).or_default().journals.insert(journal, state);
             }
-            StoreOp::PutDocument { key, record, content, view } => self.put_document(key, record, content, view),
+            StoreOp::PutDocument { key, generation, record, content, view } => {
+                self.put_document((key, generation), record, content, view);
+            }
             StoreOp::PutPeer { space, device, record } => {
                 self.spaces.entry(space).or_default().peers.insert(device, record);
             }
@@ -67,15 +70,14 @@ impl MemoryStore {
         }
     }
 
-    fn put_document(&mut self, key: DocKey, record: Vec<u8>, content: ContentOp, view: ViewOp) {
-        let empty = StoredDocument { record: Vec::new(), snapshot: None, tail: Vec::new() };
+    fn put_document(&mut self, key: (DocKey, u32), record: Vec<u8>, content: ContentOp, view: ViewOp) {
+        let empty = StoredDocument { generation: key.1, record: Vec::new(), snapshot: None, tail: Vec::new() };
         let document = self.documents.entry(key).or_insert(empty);
         document.record = record;
         match content {
             ContentOp::Keep => {}
             ContentOp::Append(changes) => document.tail.extend(changes),
             ContentOp::Replace(snapshot) => (document.snapshot, document.tail) = (Some(snapshot), Vec::new()),
-            ContentOp::Restart(changes) => (document.snapshot, document.tail) = (None, changes),
         }
         match view {
             ViewOp::Keep => {}
@@ -91,13 +93,24 @@ impl MemoryStore {
     /// Answers a load.
     pub fn load(&self, load: &Load) -> Loaded {
         match load {
-            Load::Documents(keys) => {
-                Loaded::Documents(keys.iter().map(|key| self.documents.get(key).cloned()).collect())
+            Load::Documents(keys) => Loaded::Documents(keys.iter().map(|key| self.document(key).cloned()).collect()),
+            Load::Lives(lives) => {
+                Loaded::Documents(lives.iter().map(|life| self.documents.get(life).cloned()).collect())
             }
-            Load::Entries { space, journal, from, to, limit_bytes } => {
+            Load::Entry { space, journal, position } => {
+                let bytes = self.entries.get(&(*space, *journal, *position));
+                Loaded::Entries(bytes.map(|bytes| (*position, bytes.clone())).into_iter().collect())
+            }
+            Load::Hashes { space, places } => {
+                let hashes = |(journal, seq): &(JournalId, u64)| {
+                    self.at(*space, *journal, *seq, *seq).map(|(position, _)| position.hash).collect()
+                };
+                Loaded::Hashes(places.iter().map(hashes).collect())
+            }
+            Load::Entries { space, journal, from, to, limit_bytes, skip } => {
                 let mut bytes = 0;
-                let range = (*space, *journal, *from)..=(*space, *journal, *to);
-                let entries = self.entries.range(range).map(|(_, entry)| entry.clone());
+                let entries = self.at(*space, *journal, *from, *to).filter(|(position, _)| position != skip);
+                let entries = entries.map(|(position, bytes)| (position, bytes.clone()));
                 let entries = entries.take_while(|(_, entry)| {
                     let fits = bytes == 0 || bytes + entry.len() <= *limit_bytes;
                     bytes += entry.len();
@@ -119,7 +132,7 @@ impl MemoryStore {
                     space: *space,
                     record: rows.record.clone(),
                     roster: rows.roster.iter().map(|(_, bytes)| bytes.clone()).collect(),
-                    journals: rows.journals.iter().map(|(id, state)| (*id, *state)).collect(),
+                    journals: rows.journals.iter().map(|(id, state)| (*id, state.clone())).collect(),
                     peers: rows.peers.iter().map(|(device, record)| (*device, record.clone())).collect(),
                 })
                 .collect(),
@@ -127,26 +140,44 @@ impl MemoryStore {
         }
     }
 
+    /// Entries of a journal from one `seq` to another, both sides of a fork.
+    fn at(&self, space: SpaceId, journal: JournalId, from: u64, to: u64) -> impl Iterator<Item = (Position, &Vec<u8>)> {
+        let first = (space, journal, Position { seq: from, hash: EntryHash([0; 32]) });
+        let last = (space, journal, Position { seq: to, hash: EntryHash([255; 32]) });
+        self.entries.range(first..=last).map(|((_, _, position), bytes)| (*position, bytes))
+    }
+
     /// A document's view.
     pub fn view(&self, key: &DocKey) -> Option<&[u8]> {
-        self.views.get(key).map(Vec::as_slice)
+        let (generation, _) = self.present(key)?;
+        self.views.get(&(*key, generation)).map(Vec::as_slice)
     }
 
     /// All views of a collection, by document.
     pub fn views(&self, space: SpaceId, collection: CollectionTag) -> BTreeMap<DocumentId, Vec<u8>> {
-        let views = self.views.iter().filter(|(key, _)| key.space == space && key.collection == collection);
-        views.map(|(key, view)| (key.document, view.clone())).collect()
+        let views = self.views.iter().filter(|((key, _), _)| key.space == space && key.collection == collection);
+        views.map(|((key, _), view)| (key.document, view.clone())).collect()
     }
 
-    /// A document as it is kept.
+    fn present(&self, key: &DocKey) -> Option<(u32, &StoredDocument)> {
+        let lives = self.documents.range((*key, 0)..=(*key, u32::MAX));
+        lives.last().map(|((_, generation), document)| (*generation, document))
+    }
+
+    /// The present life of a document as it is kept.
     pub fn document(&self, key: &DocKey) -> Option<&StoredDocument> {
-        self.documents.get(key)
+        self.present(key).map(|(_, document)| document)
     }
 
-    /// Every document of a collection, deleted ones too.
+    /// One life of a document as it is kept.
+    pub fn life(&self, key: &DocKey, generation: u32) -> Option<&StoredDocument> {
+        self.documents.get(&(*key, generation))
+    }
+
+    /// The present life of every document of a collection, deleted ones too.
     pub fn documents(&self, space: SpaceId, collection: CollectionTag) -> BTreeMap<DocumentId, StoredDocument> {
-        let all = self.documents.iter().filter(|(key, _)| key.space == space && key.collection == collection);
-        all.map(|(key, document)| (key.document, document.clone())).collect()
+        let all = self.documents.iter().filter(|((key, _), _)| key.space == space && key.collection == collection);
+        all.map(|((key, _), document)| (key.document, document.clone())).collect()
     }
 
     /// How far every journal of a space is held.
@@ -154,8 +185,8 @@ impl MemoryStore {
         self.spaces.get(&space).map(|rows| rows.journals.clone()).unwrap_or_default()
     }
 
-    /// The bytes of one entry.
+    /// The bytes of one entry; of the lowest hash, if the journal is forked there.
     pub fn entry(&self, space: SpaceId, journal: JournalId, seq: u64) -> Option<&[u8]> {
-        self.entries.get(&(space, journal, seq)).map(|(_, bytes)| bytes.as_slice())
+        self.at(space, journal, seq, seq).next().map(|(_, bytes)| bytes.as_slice())
     }
 }

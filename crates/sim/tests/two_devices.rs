@@ -55,6 +55,21 @@ fn what_one_device_writes_the_other_reads_after_they_meet() {
 }
 
 #[test]
+fn an_empty_document_is_made_on_both_sides_and_can_be_filled() {
+    let mut world = World::new(30, 2);
+    let key = world.found("home", "todos", Role::Writer);
+    edit(&mut world, 0, key, 1, false, DocOp::Create(map([])));
+    world.link(0, 1);
+    world.run();
+    assert_eq!(value(&world, 1, key, 1), Some(map([])));
+    let title = Edit::put(vec![Step::Key("title".into())], Value::Str("Milk".into()));
+    edit(&mut world, 1, key, 1, false, DocOp::Edit(vec![title]));
+    world.run();
+    assert_eq!(value(&world, 0, key, 1), Some(map([("title", Value::Str("Milk".into()))])));
+    assert_converged(&world, key);
+}
+
+#[test]
 fn a_reconnect_with_nothing_changed_is_one_digest_exchange() {
     let mut world = World::new(2, 2);
     let key = world.found("home", "todos", Role::Writer);

@@ -50,13 +50,14 @@ fn batches() -> Vec<Batch> {
             let documents = (n * BATCH)..((n + 1) * BATCH).min(DOCUMENTS);
             let position = Position { seq: n + 1, hash: EntryHash(random.array()) };
             let bytes = random.bytes(ENTRY_BYTES_A_DOCUMENT * (documents.end - documents.start) as usize);
-            let state = JournalState { held: position, applied: n + 1, arrival: n + 1, closed: false };
+            let state = JournalState { held: position, applied: n + 1, arrival: n + 1, ..JournalState::EMPTY };
             let mut ops = vec![
                 StoreOp::PutEntry { space: SPACE, journal, position, bytes },
                 StoreOp::PutJournal { space: SPACE, journal, state },
             ];
             ops.extend(documents.map(|n| StoreOp::PutDocument {
                 key: document(n),
+                generation: 1,
                 record: random.bytes(RECORD_BYTES),
                 content: ContentOp::Append(vec![random.bytes(CHANGE_BYTES)]),
                 view: ViewOp::Put(random.bytes(VIEW_BYTES)),
@@ -104,7 +105,13 @@ fn main() {
         .map(|n| {
             let view = ViewOp::Put(vec![1; VIEW_BYTES]);
             let content = ContentOp::Append(vec![vec![1; 40]]);
-            let op = StoreOp::PutDocument { key: document(n * 7), record: vec![1; RECORD_BYTES], content, view };
+            let op = StoreOp::PutDocument {
+                key: document(n * 7),
+                generation: 1,
+                record: vec![1; RECORD_BYTES],
+                content,
+                view,
+            };
             timed(|| store.apply(&[Batch { id: n, ops: vec![op] }]).expect("apply")).1
         })
         .collect();

@@ -52,7 +52,7 @@ struct Writer<'t> {
     collections: Writable<'t, 20>,
     journals: Writable<'t, 68>,
     entries: Writable<'t, 44>,
-    documents: Writable<'t, 20>,
+    documents: Writable<'t, 24>,
     snapshots: Writable<'t, 8>,
     tails: Writable<'t, 12>,
     views: Writable<'t, 8>,
@@ -125,8 +125,10 @@ impl<'t> Writer<'t> {
                 let journal = self.journal(space, journal)?;
                 self.entries.put(&key::entry(journal, position), bytes)
             }
-            StoreOp::PutJournal { space, journal, state } => self.put_journal(space, journal, *state),
-            StoreOp::PutDocument { key, record, content, view } => self.put_document(key, record, content, view),
+            StoreOp::PutJournal { space, journal, state } => self.put_journal(space, journal, state),
+            StoreOp::PutDocument { key, generation, record, content, view } => {
+                self.put_document(key, *generation, record, content, view)
+            }
             StoreOp::PutPeer { space, device, record } => {
                 let space = self.space(space)?;
                 self.peers.put(&key::peer(space, device), record)
@@ -167,22 +169,23 @@ impl<'t> Writer<'t> {
         self.roster_seen.put(&seen, &n.to_be_bytes())
     }
 
-    fn put_journal(&mut self, space: &SpaceId, journal: &JournalId, state: JournalState) -> Result<(), StoreError> {
+    fn put_journal(&mut self, space: &SpaceId, journal: &JournalId, state: &JournalState) -> Result<(), StoreError> {
         let space = self.space(space)?;
         let number = self.journal(space, journal)?;
-        self.journals.put(&key::journal(space, journal), &JournalRow { number, state: Some(state) }.encode())
+        self.journals.put(&key::journal(space, journal), &JournalRow { number, state: Some(state.clone()) }.encode())
     }
 
     fn put_document(
         &mut self,
         key: &DocKey,
+        generation: u32,
         record: &[u8],
         content: &ContentOp,
         view: &ViewOp,
     ) -> Result<(), StoreError> {
         let space = self.space(&key.space)?;
         let collection = self.collection(space, key.collection)?.row.number;
-        let place = key::document(collection, &key.document);
+        let place = key::document(collection, &key.document, generation);
         let mut row = match self.documents.get(&place)? {
             Some(bytes) => DocumentRow::read(&DOCUMENTS, &place, &bytes)?,
             None => {
@@ -214,14 +217,6 @@ impl<'t> Writer<'t> {
                 self.clear_tail(row)?;
                 row.has_snapshot = true;
                 self.snapshots.put(&row.number.to_be_bytes(), snapshot)
-            }
-            ContentOp::Restart(chunks) => {
-                self.clear_tail(row)?;
-                if row.has_snapshot {
-                    self.snapshots.remove(&row.number.to_be_bytes())?;
-                    row.has_snapshot = false;
-                }
-                self.append(row, chunks)
             }
         }
     }

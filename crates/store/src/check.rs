@@ -161,12 +161,12 @@ fn journals(snapshot: Snapshot<'_>, report: &mut Report) {
         if position.seq == *next {
             *next += 1;
         }
-        *met |= state.is_some_and(|(_, state)| state.held == position);
+        *met |= state.as_ref().is_some_and(|(_, state)| state.held == position);
         Ok(())
     });
     report.journals = held.values().flatten().count() as u64;
     report.entries = report.rows.last().map_or(0, |(_, rows)| *rows);
-    for (number, (journal, state)) in held.iter().filter_map(|(number, held)| held.map(|held| (number, held))) {
+    for (number, (journal, state)) in held.iter().filter_map(|(number, held)| Some((number, held.as_ref()?))) {
         let (next, met) = found.get(number).copied().unwrap_or((1, false));
         let key = journal.to_bytes();
         if next <= state.held.seq {
@@ -190,9 +190,19 @@ fn documents(snapshot: Snapshot<'_>, report: &mut Report) {
         Ok(tables) => tables,
         Err(error) => return report.problem(DOCUMENTS.name, &[], error.to_string()),
     };
-    let (mut with_view, mut without_view) = (0, 0);
+    let (mut with_view, mut without_view) = (0_u64, 0_u64);
+    // Rows of one document follow one another, its present life last: of the row before, whose it is, and whether it has a view.
+    let mut before: Option<([u8; 20], bool)> = None;
     pass(snapshot, &DOCUMENTS, report, |report, key, bytes| {
         let row = DocumentRow::read(&DOCUMENTS, key, bytes)?;
+        let document = key::part(key, 0);
+        match before.replace((document, row.has_view)) {
+            Some((same, true)) if same == document => {
+                report.problem(DOCUMENTS.name, key, "a former life of this document has a view");
+            }
+            Some((same, false)) if same == document => without_view -= 1,
+            _ => {}
+        }
         let number = row.number.to_be_bytes();
         let counted = seen.counted.entry(u32::from_be_bytes(key::part(key, 0))).or_default();
         if row.has_view {

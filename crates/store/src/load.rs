@@ -1,7 +1,7 @@
 //! Reading for the core: what it boots from, documents and entries.
 
 use farshore_core::batch::{Boot, BootSpace, JournalState, Load, Loaded, StoredDocument};
-use farshore_core::id::{DeviceId, DocKey, JournalId, Position, SpaceId};
+use farshore_core::id::{DeviceId, DocKey, EntryHash, JournalId, Position, SpaceId};
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use crate::error::StoreError;
@@ -92,25 +92,62 @@ impl Snapshot<'_> {
         }
     }
 
-    /// A document's row, if there is one.
-    pub(crate) fn document(&self, key: &DocKey) -> Result<Option<DocumentRow>, StoreError> {
+    /// The row of a document's present life, and its generation, if there is one.
+    pub(crate) fn document(&self, key: &DocKey) -> Result<Option<(u32, DocumentRow)>, StoreError> {
         let Some(collection) = self.collection(&key.space, &key.collection)? else { return Ok(None) };
-        let place = key::document(collection.number, &key.document);
+        let (first, last) = key::lives(collection.number, &key.document);
+        let table = self.table(&DOCUMENTS)?;
+        let Some(row) = table.range::<&[u8; 24]>(&first..=&last)?.next_back() else { return Ok(None) };
+        let (place, value) = row?;
+        let content = self.tags.open(&DOCUMENTS, place.value(), value.value())?;
+        let generation = u32::from_be_bytes(key::part(place.value(), 20));
+        Ok(Some((generation, DocumentRow::read(&DOCUMENTS, place.value(), content)?)))
+    }
+
+    /// The row of one life of a document, if there is one.
+    fn life(&self, key: &DocKey, generation: u32) -> Result<Option<(u32, DocumentRow)>, StoreError> {
+        let Some(collection) = self.collection(&key.space, &key.collection)? else { return Ok(None) };
+        let place = key::document(collection.number, &key.document, generation);
         match self.get(&DOCUMENTS, &place)? {
-            Some(bytes) => Ok(Some(DocumentRow::read(&DOCUMENTS, &place, &bytes)?)),
+            Some(bytes) => Ok(Some((generation, DocumentRow::read(&DOCUMENTS, &place, &bytes)?))),
             None => Ok(None),
         }
+    }
+
+    /// Hashes of the entries kept at one place. Reads keys only.
+    fn hashes(&self, space: &SpaceId, journal: &JournalId, seq: u64) -> Result<Vec<EntryHash>, StoreError> {
+        let Some(number) = self.journal(space, journal)? else { return Ok(Vec::new()) };
+        let (first, last) = key::range::<44>(&[number.to_be_bytes().as_slice(), &seq.to_be_bytes()].concat());
+        let rows = self.table(&ENTRIES)?;
+        let keys = rows.range::<&[u8; 44]>(&first..=&last)?;
+        keys.map(|row| Ok(key::read_position(row?.0.value()).hash)).collect()
     }
 
     pub(crate) fn load(&self, load: &Load) -> Result<Loaded, StoreError> {
         match load {
             Load::Documents(keys) => {
-                keys.iter().map(|key| self.stored_document(key)).collect::<Result<_, _>>().map(Loaded::Documents)
+                keys.iter().map(|key| self.stored(self.document(key)?)).collect::<Result<_, _>>().map(Loaded::Documents)
             }
-            Load::Entries { space, journal, from, to, limit_bytes } => {
+            Load::Lives(lives) => {
+                let stored = lives.iter().map(|(key, generation)| self.stored(self.life(key, *generation)?));
+                stored.collect::<Result<_, _>>().map(Loaded::Documents)
+            }
+            Load::Entry { space, journal, position } => {
+                let Some(number) = self.journal(space, journal)? else { return Ok(Loaded::Entries(Vec::new())) };
+                let bytes = self.get(&ENTRIES, &key::entry(number, position))?;
+                Ok(Loaded::Entries(bytes.map(|bytes| (*position, bytes)).into_iter().collect()))
+            }
+            Load::Hashes { space, places } => {
+                let hashes = places.iter().map(|(journal, seq)| self.hashes(space, journal, *seq));
+                hashes.collect::<Result<_, _>>().map(Loaded::Hashes)
+            }
+            Load::Entries { space, journal, from, to, limit_bytes, skip } => {
                 let mut entries: Vec<(Position, Vec<u8>)> = Vec::new();
                 let mut total = 0;
                 self.entries(space, journal, *from, *to, |position, bytes| {
+                    if position == *skip {
+                        return true;
+                    }
                     entries.push((position, bytes.to_vec()));
                     total += bytes.len();
                     total < *limit_bytes
@@ -138,8 +175,8 @@ impl Snapshot<'_> {
         self.walk(&ENTRIES, &(first, last), |key, bytes| Ok(each(key::read_position(key), bytes)))
     }
 
-    fn stored_document(&self, key: &DocKey) -> Result<Option<StoredDocument>, StoreError> {
-        let Some(row) = self.document(key)? else { return Ok(None) };
+    fn stored(&self, row: Option<(u32, DocumentRow)>) -> Result<Option<StoredDocument>, StoreError> {
+        let Some((generation, row)) = row else { return Ok(None) };
         let number = row.number.to_be_bytes();
         let snapshot = match row.has_snapshot {
             true => Some(self.tags.expect(&SNAPSHOTS, &self.table(&SNAPSHOTS)?, &number)?),
@@ -156,7 +193,7 @@ impl Snapshot<'_> {
         if tail.len() as u64 != u64::from(row.tail) {
             return Err(corrupt(&TAILS, &key::tail(row.number, row.tail), "the tail has another length than recorded"));
         }
-        Ok(Some(StoredDocument { record: row.record, snapshot, tail }))
+        Ok(Some(StoredDocument { generation, record: row.record, snapshot, tail }))
     }
 
     pub(crate) fn boot(&self) -> Result<Boot, StoreError> {

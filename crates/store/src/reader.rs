@@ -40,7 +40,7 @@ impl Reader {
     /// A document's view; `None` when there is no such document or it is deleted.
     pub fn view(&self, key: &DocKey) -> Result<Option<Vec<u8>>, StoreError> {
         self.with(|snapshot| match snapshot.document(key)? {
-            Some(row) if row.has_view => {
+            Some((_, row)) if row.has_view => {
                 let views = snapshot.table(&VIEWS)?;
                 snapshot.tags.expect(&VIEWS, &views, &row.number.to_be_bytes()).map(Some)
             }
@@ -48,9 +48,9 @@ impl Reader {
         })
     }
 
-    /// A document's record, also of a deleted one.
+    /// The record of a document's present life, also of a deleted one.
     pub fn record(&self, key: &DocKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|snapshot| Ok(snapshot.document(key)?.map(|row| row.record)))
+        self.with(|snapshot| Ok(snapshot.document(key)?.map(|(_, row)| row.record)))
     }
 
     /// Ids and views of up to `limit` documents of a collection, in the order of their ids, from the first one after `after`.
@@ -66,10 +66,10 @@ impl Reader {
             let mut found = Vec::new();
             let Some(row) = snapshot.collection(space, collection)? else { return Ok(found) };
             let (documents, views) = (snapshot.table(&DOCUMENTS)?, snapshot.table(&VIEWS)?);
-            let (first, last) = key::range::<20>(&row.number.to_be_bytes());
-            let after = after.map(|after| key::document(row.number, &after));
+            let (first, last) = key::range::<24>(&row.number.to_be_bytes());
+            let after = after.map(|after| key::document(row.number, &after, u32::MAX));
             let from = after.as_ref().map_or(Bound::Included(&first), Bound::Excluded);
-            for document in documents.range::<&[u8; 20]>((from, Bound::Included(&last)))? {
+            for document in documents.range::<&[u8; 24]>((from, Bound::Included(&last)))? {
                 if found.len() >= limit {
                     break;
                 }

@@ -14,9 +14,11 @@
 //!   4 roster_seen   space no. 4, operation hash 32                 n 4
 //!   5 collections   space no. 4, collection tag 16                 collection no. 4, documents with a view 8
 //!   6 journals      space no. 4, journal id 64                     journal no. 4, present 1, held seq 8, held hash 32,
-//!                                                                  applied 8, arrival 8, closed 1
+//!                                                                  applied 8, arrival 8, closed 1, fork seq 8,
+//!                                                                  fork hash 32, roster heads that the last entry cites:
+//!                                                                  count 2, 32 each
 //!   7 entries       journal no. 4, seq 8, entry hash 32            sealed entry
-//!   8 documents     collection no. 4, document id 16               flags 1, document no. 8, tail length 4, record
+//!   8 documents     collection no. 4, document id 16, generation 4 flags 1, document no. 8, tail length 4, record
 //!   9 snapshots     document no. 8                                 Automerge snapshot
 //!  10 tails         document no. 8, n 4                            Automerge change chunk
 //!  11 views         document no. 8                                 view
@@ -30,7 +32,9 @@
 //! journal, document. They keep keys small, and rows of one import lie side by side however random the document ids are:
 //! with 16-byte ids instead of numbers an import writes three random leaves a document instead of one.
 //!
-//! Document flags: 1 = has a view, 2 = has a snapshot; others must be zero.
+//! Document flags: 1 = has a view, 2 = has a snapshot; others must be zero. A row of `documents` is one life of a document;
+//! the greatest generation is the present one, and the only one that may have a view. Former lives stay, because changes of
+//! them may still come and are judged by them.
 
 use redb::TableDefinition;
 
@@ -73,7 +77,7 @@ pub(crate) const ROSTER_SEEN: TableSpec<36> = TableSpec::new(4, "roster_seen");
 pub(crate) const COLLECTIONS: TableSpec<20> = TableSpec::new(5, "collections");
 pub(crate) const JOURNALS: TableSpec<68> = TableSpec::new(6, "journals");
 pub(crate) const ENTRIES: TableSpec<44> = TableSpec::new(7, "entries");
-pub(crate) const DOCUMENTS: TableSpec<20> = TableSpec::new(8, "documents");
+pub(crate) const DOCUMENTS: TableSpec<24> = TableSpec::new(8, "documents");
 pub(crate) const SNAPSHOTS: TableSpec<8> = TableSpec::new(9, "snapshots");
 pub(crate) const TAILS: TableSpec<12> = TableSpec::new(10, "tails");
 pub(crate) const VIEWS: TableSpec<8> = TableSpec::new(11, "views");
@@ -145,8 +149,13 @@ pub(crate) mod key {
         join(&[&journal.to_be_bytes(), &position.seq.to_be_bytes(), &position.hash.0])
     }
 
-    pub(crate) fn document(collection: u32, document: &DocumentId) -> [u8; 20] {
-        join(&[&collection.to_be_bytes(), &document.0])
+    pub(crate) fn document(collection: u32, document: &DocumentId, generation: u32) -> [u8; 24] {
+        join(&[&collection.to_be_bytes(), &document.0, &generation.to_be_bytes()])
+    }
+
+    /// First and last possible key of a document's lives.
+    pub(crate) fn lives(collection: u32, document: &DocumentId) -> ([u8; 24], [u8; 24]) {
+        (self::document(collection, document, 0), self::document(collection, document, u32::MAX))
     }
 
     pub(crate) fn tail(document: u64, n: u32) -> [u8; 12] {

@@ -2,7 +2,8 @@
 
 use farshore_core::batch::JournalState;
 use farshore_core::bytes::{DecodeError, Reader, Writer};
-use farshore_core::id::{EntryHash, Position, hex};
+use farshore_core::id::{EntryHash, OpHash, Position, hex};
+use farshore_core::limits::ROSTER_HEADS;
 use redb::{ReadableTable, Table, WriteTransaction};
 use zeroize::Zeroizing;
 
@@ -216,7 +217,7 @@ impl Row for CollectionRow {
 }
 
 /// A row of `journals`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JournalRow {
     pub(crate) number: u32,
     /// `None` while only single entries of it are kept (the proof of a fork).
@@ -227,8 +228,13 @@ impl Row for JournalRow {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.u32(self.number).bool(self.state.is_some());
-        let state = self.state.unwrap_or(JournalState { held: Position::START, applied: 0, arrival: 0, closed: false });
+        let empty = JournalState::EMPTY;
+        let state = self.state.as_ref().unwrap_or(&empty);
         out.u64(state.held.seq).raw(&state.held.hash.0).u64(state.applied).u64(state.arrival).bool(state.closed);
+        out.u64(state.fork.seq).raw(&state.fork.hash.0).count(state.cites.len());
+        for head in &state.cites {
+            out.raw(&head.0);
+        }
         out.finish()
     }
 
@@ -236,12 +242,17 @@ impl Row for JournalRow {
         let mut from = Reader::new(bytes);
         let number = from.u32("number")?;
         let present = from.bool("present")?;
-        let state = JournalState {
+        let mut state = JournalState {
             held: Position { seq: from.u64("seq")?, hash: EntryHash(from.array("hash")?) },
             applied: from.u64("applied")?,
             arrival: from.u64("arrival")?,
             closed: from.bool("closed")?,
+            fork: Position { seq: from.u64("fork seq")?, hash: EntryHash(from.array("fork hash")?) },
+            cites: Vec::new(),
         };
+        for _ in 0..from.count(ROSTER_HEADS, 32, "roster heads")? {
+            state.cites.push(OpHash(from.array("roster head")?));
+        }
         from.end()?;
         Ok(JournalRow { number, state: present.then_some(state) })
     }
@@ -318,8 +329,14 @@ mod tests {
         both(SpaceRow { number: 1, record: None }, false);
         both(SpaceRow { number: 1, record: Some(vec![1, 2]) }, true);
         both(CollectionRow { number: 7, count: 9 }, false);
-        let state =
-            JournalState { held: Position { seq: 1, hash: EntryHash([2; 32]) }, applied: 1, arrival: 9, closed: true };
+        let state = JournalState {
+            held: Position { seq: 1, hash: EntryHash([2; 32]) },
+            applied: 1,
+            arrival: 9,
+            closed: true,
+            cites: vec![OpHash([3; 32]), OpHash([4; 32])],
+            fork: Position { seq: 1, hash: EntryHash([5; 32]) },
+        };
         both(JournalRow { number: 1, state: Some(state) }, false);
         both(JournalRow { number: 1, state: None }, false);
         both(DocumentRow { number: 1, has_view: true, has_snapshot: false, tail: 3, record: vec![5] }, true);

@@ -25,7 +25,7 @@ const DOC: DocKey =
 
 fn put(document: DocumentId, view: ViewOp) -> StoreOp {
     let key = DocKey { document, ..DOC };
-    StoreOp::PutDocument { key, record: vec![1], content: ContentOp::Append(vec![vec![9; 100]]), view }
+    StoreOp::PutDocument { key, generation: 1, record: vec![1], content: ContentOp::Append(vec![vec![9; 100]]), view }
 }
 
 proptest! {
@@ -132,7 +132,8 @@ fn entries_stop_at_the_byte_limit_but_give_at_least_one() {
     });
     store.apply(&[Batch { id: 1, ops: ops.collect() }]).unwrap();
     let load = |from, to, limit_bytes| {
-        let load = Load::Entries { space: DOC.space, journal, from, to, limit_bytes };
+        let skip = Position::START;
+        let load = Load::Entries { space: DOC.space, journal, from, to, limit_bytes, skip };
         let Loaded::Entries(entries) = store.load(&load).unwrap() else { panic!("entries were asked for") };
         entries.iter().map(|(position, _)| position.seq).collect::<Vec<_>>()
     };

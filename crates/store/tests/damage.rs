@@ -95,7 +95,7 @@ fn an_altered_value_is_named() {
     let (image, model, _) = sample(8);
     let mut random = Random::new(1);
     let mut named = std::collections::BTreeSet::new();
-    for _ in 0..600 {
+    for _ in 0..3000 {
         let mut spoilt = image.clone();
         let at = 4096 + random.below(image.len() as u64 - 4096) as usize;
         spoilt[at] ^= 1;

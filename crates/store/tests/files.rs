@@ -20,7 +20,10 @@ fn key() -> StoreKey {
 
 fn batch(view: u8) -> Batch {
     let view = ViewOp::Put(vec![view; 20]);
-    Batch { id: 1, ops: vec![StoreOp::PutDocument { key: DOC, record: vec![1], content: ContentOp::Keep, view }] }
+    Batch {
+        id: 1,
+        ops: vec![StoreOp::PutDocument { key: DOC, generation: 1, record: vec![1], content: ContentOp::Keep, view }],
+    }
 }
 
 /// Not random at all, so that a test can look for it.

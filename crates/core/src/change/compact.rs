@@ -16,6 +16,11 @@ use super::refusal::{Part, Refusal};
 /// The one flag: the dependencies are exactly the previous change.
 const AFTER_PREVIOUS: u8 = 1;
 
+/// Whether a compact change has flags that only a newer version knows.
+pub fn is_newer(compact: &[u8]) -> bool {
+    compact.first().is_some_and(|flags| *flags > AFTER_PREVIOUS)
+}
+
 /// Bytes of a derived actor id.
 pub const ACTOR_LEN: usize = 16;
 

@@ -241,6 +241,16 @@ pub enum EditError {
         /// The limit.
         limit: usize,
     },
+    /// The edit would make the document larger than edits may, or others have made it so already.
+    #[error(
+        "the document has no room for this edit: it may have {limit} {unit} and is read-only beyond; delete it, or copy what is needed to a new one"
+    )]
+    Oversize {
+        /// In what.
+        unit: &'static str,
+        /// The limit of the whole document.
+        limit: u64,
+    },
     /// The document has used up its operation numbers.
     #[error("the document has had {limit} operations, which is all it can have; copy its content to a new document")]
     Full {

@@ -30,7 +30,7 @@ pub use path::{Path, Step};
 pub use view::View;
 
 use crate::change::{AncestorIndex, RebuildError};
-use crate::limits::{CHANGE_BYTES, EDIT_OPS, OP_COUNTER};
+use crate::limits::{CHANGE_BYTES, DOCUMENT_BYTES, DOCUMENT_OPS, EDIT_OPS, OP_COUNTER};
 use crate::value::Value;
 use place::Places;
 use view::Hidden;
@@ -53,6 +53,19 @@ pub struct Committed {
     pub changes: Vec<NewChange>,
 }
 
+impl Committed {
+    /// Refuses what does not fit.
+    fn fit(self, room: Room) -> Result<Committed, EditError> {
+        if self.changes.iter().map(|change| change.ops).sum::<u64>() > room.ops {
+            return Err(EditError::Oversize { unit: "operations", limit: DOCUMENT_OPS });
+        }
+        if self.changes.iter().map(|change| change.bytes.len() as u64).sum::<u64>() > room.bytes {
+            return Err(EditError::Oversize { unit: "bytes of changes", limit: DOCUMENT_BYTES });
+        }
+        Ok(self)
+    }
+}
+
 /// A change as it goes into an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewChange {
@@ -60,6 +73,8 @@ pub struct NewChange {
     pub hash: ChangeHash,
     /// The change chunk, never compressed.
     pub bytes: Vec<u8>,
+    /// How many operations it has.
+    pub ops: u64,
     /// Whether it is a genesis change, which other devices may have made too.
     pub genesis: bool,
 }
@@ -78,6 +93,20 @@ pub struct Size {
     pub changes: u64,
     /// Operations in its history; each takes a few bytes of memory, and a few tens when values are long.
     pub ops: u64,
+}
+
+/// What a batch of edits may add to a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Operations.
+    pub ops: u64,
+    /// Bytes of changes, uncompressed.
+    pub bytes: u64,
+}
+
+impl Room {
+    /// As much as one change may hold.
+    pub const UNBOUNDED: Room = Room { ops: u64::MAX, bytes: u64::MAX };
 }
 
 /// A marked range of a text.
@@ -179,9 +208,23 @@ impl Document {
     /// Cost: what the edits touch; a refused batch that had committed genesis changes, or that made a change too large for
     /// peers, costs a rebuild of the document.
     pub fn edit(&mut self, actor: [u8; 16], scope: GenesisScope, edits: &[Edit]) -> Result<Committed, EditError> {
+        self.edit_within(Room::UNBOUNDED, actor, scope, edits)
+    }
+
+    /// The same, if the changes fit into `room`.
+    ///
+    /// # Errors
+    /// See [`EditError`]; [`EditError::Oversize`] when they do not fit.
+    pub fn edit_within(
+        &mut self,
+        room: Room,
+        actor: [u8; 16],
+        scope: GenesisScope,
+        edits: &[Edit],
+    ) -> Result<Committed, EditError> {
         check::check(edits)?;
         let before = self.inner.get_heads();
-        let result = self.commit(actor, scope, edits);
+        let result = self.commit(actor, scope, edits).and_then(|committed| committed.fit(room));
         if result.is_err() && self.inner.get_heads() != before {
             self.inner = settle(self.inner.fork_at(&before)?);
         }
@@ -362,7 +405,7 @@ fn apply(doc: &mut Automerge, changes: Vec<Change>) -> Result<Applied, ApplyErro
 
 fn new_change(change: &Change, genesis: bool) -> NewChange {
     // `raw_bytes`, unlike `bytes`, never compresses.
-    NewChange { hash: change.hash(), bytes: change.raw_bytes().to_vec(), genesis }
+    NewChange { hash: change.hash(), bytes: change.raw_bytes().to_vec(), ops: change.len() as u64, genesis }
 }
 
 /// An Automerge document without changes and without a random actor.

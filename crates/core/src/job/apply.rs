@@ -2,12 +2,15 @@
 //!
 //! Validation comes first for all entries and stops at the first that breaks a rule, because an entry counts wholly or not at
 //! all. Only then does Automerge see anything.
+//!
+//! Every life of a document is validated and kept on its own, a former one as strictly as the present one: whether an item is
+//! sound must not depend on whether this member has heard of a later life (I4). Only the present life makes the view.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::Change;
 
-use super::write::finish;
+use super::write::{finish, finish_former};
 use super::{Applied, ApplyEntry, ApplyJob, DocSource, Lacking, WorkedDocument};
 use crate::change::{self, Admission, AncestorIndex, DecodedChange, Refusal, compact};
 use crate::document::{self, derived_actor};
@@ -16,24 +19,34 @@ use crate::limits::CHANGE_BYTES;
 use crate::payload::{Item, ItemBody, PackedChange};
 use crate::record::{OpenDocument, Place};
 
-/// One document on the bench.
-struct Slot {
+/// One life of a document on the bench.
+struct Life {
     open: Box<OpenDocument>,
+    /// Whether the store has it.
     known: bool,
-    /// Generation and index as they will be after the plan.
-    generation: u32,
+    /// The index as it will be after the plan.
     index: AncestorIndex,
     plan: Vec<Step>,
 }
 
-/// What an accepted item does to a document.
+/// What an accepted item does to a life.
 enum Step {
-    Restart(u32),
+    Begin,
     Change { change: Change, chunk: Vec<u8>, place: Place },
     Entomb { heads: Vec<[u8; 32]>, place: Place },
 }
 
-type Bench = BTreeMap<DocKey, Slot>;
+/// A document and a generation.
+type LifeKey = (DocKey, u32);
+
+/// Everything that is worked on.
+struct Bench {
+    lives: BTreeMap<LifeKey, Life>,
+    /// The present generation of each document as it was given; 0 for one that does not exist.
+    present: BTreeMap<DocKey, u32>,
+    /// Former lives that the store was asked for and does not have.
+    absent: BTreeSet<LifeKey>,
+}
 
 /// Why an entry is not planned.
 enum Refused {
@@ -42,6 +55,8 @@ enum Refused {
     /// It builds on a change that is not here. Its author may have hidden that, and the change may come in anybody's journal
     /// or never: to reject would make validity a matter of who got what first (I4).
     Lacks(Lacking),
+    /// A fault of ours.
+    Ours(String),
 }
 
 impl From<String> for Refused {
@@ -51,11 +66,11 @@ impl From<String> for Refused {
 }
 
 pub(super) fn run(job: ApplyJob) -> Applied {
-    let ApplyJob { space, entries, edit_wins, documents } = job;
+    let ApplyJob { space, entries, edit_wins, documents, former } = job;
     let keys: Vec<DocKey> = documents.iter().map(|(key, _)| *key).collect();
-    let mut bench = match lay_out(documents) {
+    let mut bench = match lay_out(documents, former) {
         Ok(bench) => bench,
-        Err(reason) => return nothing(keys, Some(reason)),
+        Err(reason) => return nothing(keys, reason),
     };
     let mut count = 0;
     let (mut rejected, mut lacks) = (None, None);
@@ -63,70 +78,94 @@ pub(super) fn run(job: ApplyJob) -> Applied {
         match plan_entry(&mut bench, space, entry) {
             Ok(steps) => {
                 for (key, step) in steps {
-                    if let Some(slot) = bench.get_mut(&key) {
-                        slot.plan.push(step);
+                    if let Some(life) = bench.lives.get_mut(&key) {
+                        life.plan.push(step);
                     }
                 }
                 count += 1;
+                continue;
             }
-            Err(refused) => {
-                match refused {
-                    Refused::Rule(reason) => rejected = Some(reason),
-                    Refused::Lacks(lacking) => lacks = Some(lacking),
-                }
-                break;
-            }
+            Err(Refused::Rule(reason)) => rejected = Some(reason),
+            Err(Refused::Lacks(lacking)) => lacks = Some(lacking),
+            Err(Refused::Ours(reason)) => return nothing(keys, reason),
         }
+        break;
     }
     let spoiled = rejected.is_some() || lacks.is_some();
     let mut brought = BTreeSet::new();
-    let mut worked = Vec::with_capacity(bench.len());
-    for (key, slot) in bench {
-        match carry_out(key, slot, edit_wins, spoiled, &mut brought) {
-            Ok(document) => worked.push(document),
-            Err(reason) => return nothing(keys, Some(reason)),
-        }
+    match carry_out(bench, edit_wins, spoiled, &mut brought) {
+        Ok(documents) => Applied { count, rejected, lacks, brought, failed: None, documents },
+        Err(reason) => nothing(keys, reason),
     }
-    Applied { count, rejected, lacks, brought, failed: None, documents: worked }
 }
 
-fn nothing(keys: Vec<DocKey>, failed: Option<String>) -> Applied {
-    let documents = keys.into_iter().map(|key| WorkedDocument { key, document: None, change: None }).collect();
-    Applied { count: 0, rejected: None, lacks: None, brought: BTreeSet::new(), failed, documents }
+fn nothing(keys: Vec<DocKey>, reason: String) -> Applied {
+    let documents = keys.into_iter().map(WorkedDocument::lost).collect();
+    Applied { count: 0, rejected: None, lacks: None, brought: BTreeSet::new(), failed: Some(reason), documents }
 }
 
-fn lay_out(documents: Vec<(DocKey, DocSource)>) -> Result<Bench, String> {
-    let mut bench = Bench::new();
+fn lay_out(documents: Vec<(DocKey, DocSource)>, former: Vec<(DocKey, u32, DocSource)>) -> Result<Bench, String> {
+    let mut bench = Bench { lives: BTreeMap::new(), present: BTreeMap::new(), absent: BTreeSet::new() };
     for (key, source) in documents {
-        let known = !matches!(source, DocSource::Absent);
-        let mut open = source.open(false).map_err(|reason| format!("document {}: {reason}", key.document))?;
-        let index = match open.index.take() {
-            Some(index) => index,
-            None => open.document.ancestors().map_err(|e| format!("document {}: {e}", key.document))?,
+        let life = lay_out_one(key, source)?;
+        bench.present.insert(key, life.as_ref().map_or(0, |life| life.open.record.generation));
+        bench.lives.extend(life.map(|life| ((key, life.open.record.generation), life)));
+    }
+    for (key, generation, source) in former {
+        match lay_out_one(key, source)? {
+            Some(life) => bench.lives.insert((key, generation), life).is_some(),
+            None => bench.absent.insert((key, generation)),
         };
-        let generation = if known { open.record.generation } else { 0 };
-        bench.insert(key, Slot { open: Box::new(open), known, generation, index, plan: Vec::new() });
     }
     Ok(bench)
+}
+
+fn lay_out_one(key: DocKey, source: DocSource) -> Result<Option<Life>, String> {
+    if matches!(source, DocSource::Absent) {
+        return Ok(None);
+    }
+    let mut open = source.open(false).map_err(|reason| format!("document {}: {reason}", key.document))?;
+    let index = match open.index.take() {
+        Some(index) => index,
+        None => open.document.ancestors().map_err(|e| format!("document {}: {e}", key.document))?,
+    };
+    Ok(Some(Life { open: Box::new(open), known: true, index, plan: Vec::new() }))
+}
+
+impl Bench {
+    /// The life that an item is about, which it may begin.
+    fn life(&mut self, key: DocKey, generation: u32) -> Result<&mut Life, Refused> {
+        let present = *self.present.get(&key).ok_or_else(|| Refused::Ours("a document was not loaded".into()))?;
+        let keyed = self.lives.get(&(key, present)).is_some_and(|life| life.open.record.keyed);
+        if generation < present
+            && !self.lives.contains_key(&(key, generation))
+            && !self.absent.contains(&(key, generation))
+        {
+            return Err(Refused::Ours("a former life of a document was not loaded".into()));
+        }
+        Ok(self.lives.entry((key, generation)).or_insert_with(|| Life {
+            open: Box::new(OpenDocument::fresh(generation, keyed)),
+            known: false,
+            index: AncestorIndex::new(),
+            plan: Vec::new(),
+        }))
+    }
 }
 
 /// Validates one entry against everything planned before it.
 ///
 /// # Errors
-/// Why not. The slots' indexes are then spoiled; nothing more is planned in this job.
-fn plan_entry(bench: &mut Bench, space: SpaceId, entry: &ApplyEntry) -> Result<Vec<(DocKey, Step)>, Refused> {
+/// Why not. The lives' indexes are then spoiled; nothing more is planned in this job.
+fn plan_entry(bench: &mut Bench, space: SpaceId, entry: &ApplyEntry) -> Result<Vec<(LifeKey, Step)>, Refused> {
     let items = entry.items.as_ref().map_err(Clone::clone)?;
     let place =
         Place { device: entry.journal.device, incarnation: entry.journal.incarnation, position: entry.position };
     let mut steps = Vec::new();
     for item in items {
         let key = DocKey { space, collection: entry.journal.collection, document: item.document };
-        let Some(slot) = bench.get_mut(&key) else {
-            return Err(Refused::Rule("an item names a document that was not loaded".into()));
-        };
-        plan_item(key, slot, item, &entry.journal, place, &mut steps).map_err(|refused| match refused {
+        plan_item(key, bench, item, &entry.journal, place, &mut steps).map_err(|refused| match refused {
             Refused::Rule(reason) => Refused::Rule(format!("document {}: {reason}", item.document)),
-            lacks => lacks,
+            other => other,
         })?;
     }
     Ok(steps)
@@ -134,44 +173,41 @@ fn plan_entry(bench: &mut Bench, space: SpaceId, entry: &ApplyEntry) -> Result<V
 
 fn plan_item(
     key: DocKey,
-    slot: &mut Slot,
+    bench: &mut Bench,
     item: &Item,
     journal: &JournalId,
     place: Place,
-    steps: &mut Vec<(DocKey, Step)>,
+    steps: &mut Vec<(LifeKey, Step)>,
 ) -> Result<(), Refused> {
     if item.generation == 0 {
         return Err(Refused::Rule("generation 0".into()));
     }
-    if item.generation < slot.generation {
-        return Ok(()); // A later life of the document has replaced the one this speaks of.
-    }
-    if item.generation > slot.generation {
-        slot.generation = item.generation;
-        slot.index = AncestorIndex::new();
-        steps.push((key, Step::Restart(item.generation)));
+    let life_key = (key, item.generation);
+    let life = bench.life(key, item.generation)?;
+    if !life.known && life.plan.is_empty() && steps.iter().all(|(of, _)| *of != life_key) {
+        steps.push((life_key, Step::Begin));
     }
     match &item.body {
-        ItemBody::Tombstone { heads } => steps.push((key, Step::Entomb { heads: heads.clone(), place })),
+        ItemBody::Tombstone { heads } => steps.push((life_key, Step::Entomb { heads: heads.clone(), place })),
         ItemBody::Changes(changes) => {
             let mut previous = None;
             for packed in changes {
                 let decoded = unpack(&key.space, journal, item, packed, previous)?;
                 previous = Some(decoded.hash());
-                if slot.index.admit(&decoded).map_err(|e| refusal(key, e))? == Admission::Known {
+                if life.index.admit(&decoded).map_err(|e| refusal(key, e))? == Admission::Known {
                     continue; // A genesis change that came in another journal too.
                 }
                 let genesis = matches!(packed, PackedChange::Genesis { .. });
                 let chunk = decoded.into_bytes();
                 let change =
                     Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
-                if genesis && !is_genesis(key, slot, item.generation, steps, &change) {
+                if genesis && !is_genesis(life_key, life, steps, &change) {
                     return Err(Refused::Rule("a change claims to be a genesis change and is none".into()));
                 }
-                steps.push((key, Step::Change { change, chunk, place }));
+                steps.push((life_key, Step::Change { change, chunk, place }));
             }
         }
-        ItemBody::Unknown { kind, .. } => return Err(Refused::Rule(format!("item kind {kind} reached application"))),
+        ItemBody::Unknown { kind, .. } => return Err(Refused::Ours(format!("item kind {kind} reached application"))),
     }
     Ok(())
 }
@@ -204,10 +240,8 @@ fn unpack(
     change::decode(&chunk).map_err(|error| error.to_string())
 }
 
-/// Whether a change is the genesis change of some container of this document: only then may it have another actor than its
-/// author's. Its parents are in the document or earlier in the same plan.
-fn is_genesis(key: DocKey, slot: &Slot, generation: u32, steps: &[(DocKey, Step)], change: &Change) -> bool {
-    let planned = slot.plan.iter().chain(steps.iter().filter(|(of, _)| *of == key).map(|(_, step)| step));
+fn is_genesis(key: LifeKey, life: &Life, steps: &[(LifeKey, Step)], change: &Change) -> bool {
+    let planned = life.plan.iter().chain(steps.iter().filter(|(of, _)| *of == key).map(|(_, step)| step));
     let planned: Vec<&Change> = planned
         .filter_map(|step| match step {
             Step::Change { change, .. } => Some(change),
@@ -216,41 +250,67 @@ fn is_genesis(key: DocKey, slot: &Slot, generation: u32, steps: &[(DocKey, Step)
         .collect();
     let parent = |hash: &automerge::ChangeHash| {
         let earlier = planned.iter().find(|change| change.hash() == *hash).map(|change| (*change).clone());
-        earlier.or_else(|| slot.open.document.change(hash))
+        earlier.or_else(|| life.open.document.change(hash))
     };
-    document::genesis::is_genesis(key.document, generation, change, &parent)
+    document::genesis::is_genesis(key.0.document, key.1, change, &parent)
 }
 
+/// Carries out the plans, and sees which life of each document is the present one now.
 fn carry_out(
-    key: DocKey,
-    slot: Slot,
+    bench: Bench,
     edit_wins: bool,
     spoiled: bool,
+    brought: &mut BTreeSet<[u8; 32]>,
+) -> Result<Vec<WorkedDocument>, String> {
+    let Bench { lives, present, .. } = bench;
+    let mut by_document: BTreeMap<DocKey, Vec<(u32, Life)>> = BTreeMap::new();
+    // A life without a plan that the store does not have was named by a refused entry only.
+    for ((key, generation), life) in lives.into_iter().filter(|(_, life)| life.known || !life.plan.is_empty()) {
+        by_document.entry(key).or_default().push((generation, life));
+    }
+    let mut worked = Vec::with_capacity(by_document.len());
+    for (key, mut lives) in by_document {
+        let Some((_, last)) = lives.pop() else { continue };
+        let shown = present.get(&key).copied().unwrap_or_default();
+        let mut changes = Vec::new();
+        for (generation, life) in lives {
+            let had_view = generation == shown;
+            let (mut open, chunks) = carry_out_one(key, life, spoiled, brought)?;
+            if chunks.is_some() || had_view {
+                changes.push(finish_former(&mut open, chunks.unwrap_or_default(), had_view));
+            }
+        }
+        let (mut open, chunks) = carry_out_one(key, last, spoiled, brought)?;
+        changes.extend(chunks.map(|chunks| finish(&mut open, chunks, edit_wins)));
+        worked.push(WorkedDocument::new(key, open, changes, edit_wins));
+    }
+    Ok(worked)
+}
+
+/// A life after its plan, and the chunks that are new; `None` if there was no plan.
+type CarriedOut = (Box<OpenDocument>, Option<Vec<Vec<u8>>>);
+
+/// Carries out one life's plan.
+fn carry_out_one(
+    key: DocKey,
+    life: Life,
+    spoiled: bool,
     all_brought: &mut BTreeSet<[u8; 32]>,
-) -> Result<WorkedDocument, String> {
-    let Slot { mut open, known, index, plan, .. } = slot;
+) -> Result<CarriedOut, String> {
+    let Life { mut open, index, plan, .. } = life;
     open.index = (!spoiled).then_some(index);
     if plan.is_empty() {
-        return Ok(WorkedDocument { key, document: known.then_some(open), change: None });
+        return Ok((open, None));
     }
-    let mut chunks = Vec::new();
-    let mut waiting = Vec::new();
+    let (mut chunks, mut waiting) = (Vec::new(), Vec::new());
     let mut brought = BTreeMap::new();
     for step in plan {
         match step {
-            Step::Restart(generation) => {
-                waiting.clear();
-                chunks.clear();
-                brought.clear();
-                let index = open.index.take();
-                if known || generation > 1 {
-                    open.start_generation(generation);
-                }
-                open.index = index;
-            }
+            Step::Begin => {}
             Step::Change { change, chunk, place } => {
                 brought.insert(change.hash().0, place);
                 all_brought.insert(change.hash().0);
+                open.record.count_change(change.len() as u64, chunk.len());
                 chunks.push(chunk);
                 waiting.push(change);
             }
@@ -261,6 +321,5 @@ fn carry_out(
         open.document.apply(waiting).map_err(|e| format!("document {}: {e}", key.document))?;
     }
     open.record.set_heads(&open.document.heads(), &brought);
-    let change = finish(&mut open, chunks, edit_wins);
-    Ok(WorkedDocument { key, document: Some(open), change: Some(change) })
+    Ok((open, Some(chunks)))
 }

@@ -97,6 +97,8 @@ pub enum Content {
     NoKey,
     /// The author sealed something that no honest author seals: every member finds the same.
     Broken(String),
+    /// Written by a newer version, in a form that this build does not know.
+    Newer,
     /// The items and how many bytes they take.
     Items(Vec<Item>, usize),
 }
@@ -113,11 +115,25 @@ pub enum DocSource {
 }
 
 impl DocSource {
+    /// What a store gave.
+    pub(crate) fn stored(found: Option<StoredDocument>) -> DocSource {
+        found.map_or(DocSource::Absent, DocSource::Stored)
+    }
+
+    /// Which life it is; 0 for none.
+    pub(crate) fn generation(&self) -> u32 {
+        match self {
+            DocSource::Open(open) => open.record.generation,
+            DocSource::Stored(stored) => stored.generation,
+            DocSource::Absent => 0,
+        }
+    }
+
     fn open(self, keyed: bool) -> Result<OpenDocument, String> {
         match self {
             DocSource::Open(document) => Ok(*document),
             DocSource::Stored(stored) => OpenDocument::load(&stored),
-            DocSource::Absent => Ok(OpenDocument::fresh(keyed)),
+            DocSource::Absent => Ok(OpenDocument::fresh(1, keyed)),
         }
     }
 }
@@ -135,7 +151,7 @@ pub struct WriteJob {
     pub edit_wins: bool,
     /// The edits, in order.
     pub edits: Vec<DocEdit>,
-    /// Every document that they touch.
+    /// The present life of every document that they touch.
     pub documents: Vec<(DocKey, DocSource)>,
 }
 
@@ -155,15 +171,31 @@ pub struct Written {
 pub struct WorkedDocument {
     /// Which.
     pub key: DocKey,
-    /// Its new state; `None` if it does not exist still, or could not be loaded.
+    /// Its present life; `None` if it does not exist still, or could not be loaded.
     pub document: Option<Box<OpenDocument>>,
-    /// What the store must do; `None` if nothing changed.
-    pub change: Option<DocumentChange>,
+    /// What the store must do, life by life, former ones first.
+    pub changes: Vec<LifeChange>,
+    /// Whether its present life is larger than local edits may make it.
+    pub oversize: bool,
 }
 
-/// What the store must do about a document.
+impl WorkedDocument {
+    fn new(key: DocKey, open: Box<OpenDocument>, changes: Vec<LifeChange>, edit_wins: bool) -> WorkedDocument {
+        let oversize = open.record.oversize() && !open.record.deleted(edit_wins);
+        WorkedDocument { key, document: Some(open), changes, oversize }
+    }
+
+    /// A document whose work came to nothing: the store still has what is true.
+    fn lost(key: DocKey) -> WorkedDocument {
+        WorkedDocument { key, document: None, changes: Vec::new(), oversize: false }
+    }
+}
+
+/// What the store must do about one life of a document.
 #[derive(Debug)]
-pub struct DocumentChange {
+pub struct LifeChange {
+    /// Which life.
+    pub generation: u32,
     /// The encoded record.
     pub record: Vec<u8>,
     /// Its Automerge bytes.
@@ -181,8 +213,10 @@ pub struct ApplyJob {
     pub entries: Vec<ApplyEntry>,
     /// Whether a concurrent edit beats a deletion in this collection.
     pub edit_wins: bool,
-    /// Every document that they touch.
+    /// The present life of every document that they touch.
     pub documents: Vec<(DocKey, DocSource)>,
+    /// The former lives that they touch, by document and generation.
+    pub former: Vec<(DocKey, u32, DocSource)>,
 }
 
 /// One entry to apply.

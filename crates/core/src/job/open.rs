@@ -1,12 +1,14 @@
 //! Checking and unsealing one entry.
 
 use super::{Content, OpenTask, Opened};
+use crate::bytes::DecodeError;
 use crate::payload::{self, ItemBody, PackedChange};
 use crate::seal;
 
 pub(super) fn run(task: OpenTask) -> Opened {
     let genuine = !task.verify || task.entry.verify();
     let content = match (genuine, &task.key) {
+        (true, _) if task.entry.is_newer() => Content::Newer,
         (true, Some(key)) => unseal(&task.entry, key),
         _ => Content::NoKey,
     };
@@ -23,6 +25,7 @@ fn unseal(entry: &crate::entry::Entry, key: &seal::EpochKey) -> Content {
             let bytes = items.iter().map(|item| item_bytes(&item.body)).sum();
             Content::Items(items, bytes)
         }
+        Err(DecodeError::Version { .. }) => Content::Newer,
         Err(error) => Content::Broken(format!("its payload is malformed: {error}")),
     }
 }

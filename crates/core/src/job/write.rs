@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DocumentChange, WorkedDocument, WriteError, WriteJob, Written};
+use super::{LifeChange, WorkedDocument, WriteError, WriteJob, Written};
 use crate::batch::ViewOp;
 use crate::change::{self, compact};
 use crate::document::{Edit, GenesisScope, NewChange, derived_actor};
@@ -17,14 +17,37 @@ use crate::value::Value;
 
 /// One document on the desk.
 struct Slot {
-    document: Result<Box<OpenDocument>, String>,
-    /// Whether it exists, deleted or not, anywhere but on this desk.
+    /// Its present life.
+    life: Result<Life, String>,
+    /// Lives that ended on this desk.
+    former: Vec<Life>,
+    /// Whether it exists, deleted or not.
     known: bool,
     /// What it was built on before this job.
     places: Vec<Place>,
+}
+
+/// One life of a document.
+struct Life {
+    open: Box<OpenDocument>,
+    /// Whether its view may be in the store.
+    had_view: bool,
     chunks: Vec<Vec<u8>>,
     brought: BTreeMap<[u8; 32], Place>,
     changed: bool,
+}
+
+impl Life {
+    fn new(open: OpenDocument, had_view: bool) -> Life {
+        Life { open: Box::new(open), had_view, chunks: Vec::new(), brought: BTreeMap::new(), changed: false }
+    }
+
+    /// Notes where its changes stand, now that the entry has a hash.
+    fn settle(&mut self, provisional: Place, place: Place) {
+        self.brought.values_mut().for_each(|noted| *noted = place);
+        self.open.record.set_heads(&self.open.document.heads(), &self.brought);
+        self.open.record.settle(provisional, place);
+    }
 }
 
 /// Everything that one write works on.
@@ -54,9 +77,7 @@ pub(super) fn run(job: WriteJob) -> Written {
                 *result = Err(error.clone());
             }
             // The documents hold edits that no entry will: forget them, the store still has what is true.
-            let documents =
-                desk.slots.into_keys().map(|key| WorkedDocument { key, document: None, change: None }).collect();
-            Written { entry: None, results, documents }
+            Written { entry: None, results, documents: desk.slots.into_keys().map(WorkedDocument::lost).collect() }
         }
     }
 }
@@ -68,11 +89,9 @@ impl Desk {
             .into_iter()
             .map(|(key, source)| {
                 let known = !matches!(source, super::DocSource::Absent);
-                let document = source.open(keyed.get(&key.document).copied().unwrap_or(false)).map(Box::new);
-                let places = document.as_ref().map(|d| d.record.places().copied().collect()).unwrap_or_default();
-                let slot =
-                    Slot { document, known, places, chunks: Vec::new(), brought: BTreeMap::new(), changed: false };
-                (key, slot)
+                let open = source.open(keyed.get(&key.document).copied().unwrap_or(false));
+                let places = open.as_ref().map(|open| open.record.places().copied().collect()).unwrap_or_default();
+                (key, Slot { life: open.map(|open| Life::new(open, known)), former: Vec::new(), known, places })
             })
             .collect();
         let provisional = Place {
@@ -92,21 +111,20 @@ impl Desk {
         }
         let key = DocKey { space: self.header.space, collection: self.header.journal.collection, document: id };
         let slot = self.slots.get_mut(&key).ok_or_else(|| WriteError::Internal("a document was not loaded".into()))?;
-        let known = slot.known;
-        let open = match &mut slot.document {
-            Ok(open) => open,
+        let life = match &mut slot.life {
+            Ok(life) => life,
             Err(reason) => return Err(WriteError::Damaged { document: id, reason: reason.clone() }),
         };
-        let there = known && !open.record.deleted(self.edit_wins);
+        let there = slot.known && !life.open.record.deleted(self.edit_wins);
         let edits = match &edit.op {
             DocOp::Create(_) if there => return Err(WriteError::Exists(id)),
             DocOp::Edit(_) | DocOp::EditAt { .. } | DocOp::Delete if !there => return Err(WriteError::Missing(id)),
-            DocOp::EditAt { heads, .. } if *heads != sorted_heads(open) => return Err(WriteError::Changed(id)),
+            DocOp::EditAt { heads, .. } if *heads != sorted_heads(&life.open) => return Err(WriteError::Changed(id)),
             DocOp::Delete => {
-                let heads = sorted_heads(open);
-                open.record.entomb(&heads, self.provisional);
-                slot.changed = true;
-                let generation = open.record.generation;
+                let heads = sorted_heads(&life.open);
+                life.open.record.entomb(&heads, self.provisional);
+                life.changed = true;
+                let generation = life.open.record.generation;
                 self.items.push(Item { document: id, generation, body: ItemBody::Tombstone { heads } });
                 return Ok(true);
             }
@@ -114,33 +132,37 @@ impl Desk {
             DocOp::Upsert(value) => vec![Edit::Merge { value: value.clone() }],
             DocOp::Edit(edits) | DocOp::EditAt { edits, .. } => edits.clone(),
         };
-        if known && !there {
-            let next = open.record.generation.checked_add(1);
-            let next =
-                next.ok_or_else(|| WriteError::Internal("the document was deleted four billion times".into()))?;
-            open.start_generation(next);
-            slot.chunks.clear();
-            slot.brought.clear();
-        }
+        // The next life of a deleted document takes the place of the one before only if the edit succeeds.
+        let mut next = match slot.known && !there {
+            false => None,
+            true => Some(next_life(&life.open)?),
+        };
+        let open = match &mut next {
+            Some(next) => &mut next.open,
+            None => &mut life.open,
+        };
         let made = make_changes(&self.header, id, open, edit.keyed, &edits)?;
         if made.is_empty() && there {
             return Ok(false);
         }
-        slot.known = true;
-        slot.changed = true;
-        let generation = open.record.generation;
-        for change in &made {
-            slot.brought.insert(change.hash.0, self.provisional);
+        if let Some(next) = next {
+            slot.former.push(std::mem::replace(life, next));
         }
-        self.items.push(pack(id, generation, &made)?);
-        slot.chunks.extend(made.into_iter().map(|change| change.bytes));
+        slot.known = true;
+        life.changed = true;
+        self.items.push(pack(id, life.open.record.generation, &made)?);
+        for change in made {
+            life.brought.insert(change.hash.0, self.provisional);
+            life.open.record.count_change(change.ops, change.bytes.len());
+            life.chunks.push(change.bytes);
+        }
         Ok(true)
     }
 
     /// Completes the header, seals the items and signs.
     fn seal(&mut self, keys: &crate::keys::DeviceKeys, key: &seal::EpochKey) -> Result<Entry, WriteError> {
         let mut deps: BTreeMap<_, Position> = BTreeMap::new();
-        for place in self.slots.values().filter(|slot| slot.changed).flat_map(|slot| &slot.places) {
+        for place in self.slots.values().filter(|slot| slot.changed()).flat_map(|slot| &slot.places) {
             if (place.device, place.incarnation) != (self.provisional.device, self.provisional.incarnation) {
                 let newest = deps.entry((place.device, place.incarnation)).or_insert(place.position);
                 *newest = (*newest).max(place.position);
@@ -170,26 +192,41 @@ impl Desk {
         let (provisional, edit_wins) = (self.provisional, self.edit_wins);
         self.slots
             .into_iter()
-            .map(|(key, mut slot)| {
-                let Ok(mut open) = slot.document else { return WorkedDocument { key, document: None, change: None } };
-                let change = match place {
-                    Some(place) if slot.changed => {
-                        slot.brought.values_mut().for_each(|noted| *noted = place);
-                        open.record.set_heads(&open.document.heads(), &slot.brought);
-                        open.record.settle(provisional, place);
-                        Some(finish(&mut open, slot.chunks, edit_wins))
+            .map(|(key, slot)| {
+                let (true, Ok(mut life)) = (slot.known, slot.life) else { return WorkedDocument::lost(key) };
+                let mut changes = Vec::new();
+                if let Some(place) = place {
+                    for mut former in slot.former {
+                        former.settle(provisional, place);
+                        changes.push(finish_former(&mut former.open, former.chunks, former.had_view));
                     }
-                    _ => None,
-                };
-                let document = slot.known.then_some(open);
-                WorkedDocument { key, document, change }
+                    if life.changed {
+                        life.settle(provisional, place);
+                        changes.push(finish(&mut life.open, life.chunks, edit_wins));
+                    }
+                }
+                WorkedDocument::new(key, life.open, changes, edit_wins)
             })
             .collect()
     }
 }
 
-/// What the store must do about a document that has changed.
-pub(super) fn finish(open: &mut OpenDocument, chunks: Vec<Vec<u8>>, edit_wins: bool) -> DocumentChange {
+impl Slot {
+    fn changed(&self) -> bool {
+        self.life.as_ref().is_ok_and(|life| life.changed)
+    }
+}
+
+/// The life after a deleted one.
+fn next_life(deleted: &OpenDocument) -> Result<Life, WriteError> {
+    let generation = deleted.record.generation.checked_add(1);
+    let generation =
+        generation.ok_or_else(|| WriteError::Internal("the document was deleted four billion times".into()))?;
+    Ok(Life::new(OpenDocument::fresh(generation, deleted.record.keyed), false))
+}
+
+/// What the store must do about a document whose present life has changed.
+pub(super) fn finish(open: &mut OpenDocument, chunks: Vec<Vec<u8>>, edit_wins: bool) -> LifeChange {
     let content = open.content_op(chunks);
     let view = if open.record.deleted(edit_wins) {
         open.record.conflicts = false;
@@ -199,7 +236,15 @@ pub(super) fn finish(open: &mut OpenDocument, chunks: Vec<Vec<u8>>, edit_wins: b
         open.record.conflicts = view.has_conflicts;
         ViewOp::Put(view.value.encode())
     };
-    DocumentChange { record: open.record.encode(), content, view }
+    LifeChange { generation: open.record.generation, record: open.record.encode(), content, view }
+}
+
+/// What the store must do about a former life that has changed, or that was the present one until now: it has no view.
+pub(super) fn finish_former(open: &mut OpenDocument, chunks: Vec<Vec<u8>>, had_view: bool) -> LifeChange {
+    let content = open.content_op(chunks);
+    open.record.conflicts = false;
+    let view = if had_view { ViewOp::Remove } else { ViewOp::Keep };
+    LifeChange { generation: open.record.generation, record: open.record.encode(), content, view }
 }
 
 fn sorted_heads(open: &OpenDocument) -> Vec<[u8; 32]> {
@@ -223,7 +268,7 @@ fn make_changes(
     } else {
         GenesisScope::Ordinary
     };
-    let made = open.document.edit(actor, scope, edits)?.changes;
+    let made = open.document.edit_within(open.record.room(), actor, scope, edits)?.changes;
     if let Some(index) = &mut open.index {
         for change in &made {
             // If our own encoder and validator disagree, nothing has left this device yet: refuse the edit.

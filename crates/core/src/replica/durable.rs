@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use super::Replica;
 use super::space::Source;
+use crate::batch::{Batch, StoreOp};
+use crate::breakage::{Breakage, unordered};
 use crate::entry::Entry;
 use crate::id::{CollectionTag, DocumentId, SpaceId};
 use crate::input::{LinkId, RequestId};
-use crate::output::{Edited, Event, Reply};
+use crate::job::WriteError;
+use crate::output::{Edited, Event, Output, Reply};
 
 /// One thing that a durable batch makes true.
 #[derive(Debug)]
 pub(super) enum Effect {
     Reply(RequestId, Reply),
-    Edited(RequestId, usize, Edited),
+    Edited(RequestId, usize, Result<Edited, WriteError>),
     Notify(Event),
     /// Views have changed.
     Changed {
@@ -30,12 +33,16 @@ pub(super) enum Effect {
         arrival: u64,
         source: Option<Source>,
     },
+    /// What a peer sent is kept: it may send as much again.
+    Credit(Source),
     /// A batch of local edits no longer counts against the pipeline.
     WriteLanded(SpaceId, CollectionTag),
     /// The roster may be shown to peers.
     RosterDurable(SpaceId),
     /// All that a peer had of the roster is here: compare again.
     RosterEnd(SpaceId, LinkId),
+    /// The other half of a batch, see [`crate::breakage::Breakage::HalfBatch`].
+    Half(Vec<StoreOp>, Vec<Effect>),
     /// A joiner may be told that it is a member.
     Welcome {
         link: LinkId,
@@ -58,8 +65,10 @@ impl Replica {
         for effect in effects {
             match effect {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
-                Effect::Edited(id, index, edited) => self.edit_done(id, index, Ok(edited)),
+                Effect::Edited(id, index, result) => self.edit_done(id, index, result),
+                Effect::Half(ops, effects) => self.store_half(ops, effects),
                 Effect::Notify(event) => self.notify(event),
+                Effect::Credit(source) => self.give_back_credit(source),
                 Effect::Changed { space, collection, mut documents, remote } => {
                     if !documents.is_empty() {
                         documents.sort_unstable();
@@ -85,7 +94,10 @@ impl Replica {
         }
         self.send_receipts();
         if serve {
-            let links: Vec<LinkId> = self.links.keys().copied().collect();
+            let mut links: Vec<LinkId> = self.links.keys().copied().collect();
+            if self.breaks(Breakage::UnorderedMap) {
+                links = unordered(links);
+            }
             links.into_iter().for_each(|link| self.serve(link));
         }
         for (space, collection) in pump {
@@ -93,7 +105,22 @@ impl Replica {
         }
     }
 
-    fn entry_durable(&mut self, space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source>) {
+    fn store_half(&mut self, ops: Vec<StoreOp>, effects: Vec<Effect>) {
+        self.last_batch += 1;
+        self.batches.insert(self.last_batch, effects);
+        self.outputs.push_back(Output::Store(Batch { id: self.last_batch, ops }));
+    }
+
+    /// Answers an edit that rests on documents as they are in memory: once all that is under way for them is durable.
+    pub(super) fn edit_done_when_durable(&mut self, id: RequestId, index: usize, result: Result<Edited, WriteError>) {
+        let early = self.breaks(Breakage::NothingChangedBeforeCommit);
+        match self.batches.last_entry().filter(|_| !early) {
+            Some(mut last) => last.get_mut().push(Effect::Edited(id, index, result)),
+            None => self.edit_done(id, index, result),
+        }
+    }
+
+    pub(super) fn entry_durable(&mut self, space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source>) {
         let id = entry.header.journal;
         let position = entry.position();
         if let Some(known) = self.spaces.get_mut(&space) {

@@ -8,17 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
+use crate::breakage::Breakage;
 use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::{
-    ASK_MS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS,
+    ASK_MS, FORK_CHECKS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS,
     FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES,
 };
 use crate::output::Event;
-use crate::wire::{Frame, Frontier, Handle, Range, RosterPosition, State};
+use crate::wire::{Frame, Frontier, Handle, Held, Of, Range, RosterPosition, State};
 
 /// A journal and a position in a frontier frame.
-const POSITION_BYTES: usize = 104;
+const POSITION_BYTES: usize = 105;
 
 /// Where the exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) struct SpaceLink {
     pub(super) roster_busy: bool,
     pub(super) roster_rounds: u8,
     pub(super) roster_in: Vec<RosterPosition>,
-    frontier_in: Vec<(JournalId, Position)>,
+    frontier_in: Vec<Held>,
     want_in: usize,
     /// Whether their answer to our frontier asked for nothing.
     they_lack_nothing: bool,
@@ -59,6 +60,8 @@ pub(super) struct SpaceLink {
     /// Whether the peer has said what it lacks, so that entries may be sent.
     pub(super) streaming: bool,
     pub(super) todo: BTreeMap<JournalId, Outgoing>,
+    /// Entries that it asked for by hash.
+    pub(super) by_hash: BTreeSet<(JournalId, Position)>,
     /// The journal that was served last.
     pub(super) turn: Option<JournalId>,
     owed: BTreeMap<JournalId, u64>,
@@ -107,6 +110,7 @@ impl SpaceLink {
             receipted: BTreeMap::new(),
             streaming: false,
             todo: BTreeMap::new(),
+            by_hash: BTreeSet::new(),
             turn: None,
             owed: BTreeMap::new(),
             roster_sent: 0,
@@ -312,7 +316,7 @@ impl Replica {
         }
     }
 
-    fn send_frontier(&mut self, link: LinkId, space: SpaceId, since: u64) {
+    pub(super) fn send_frontier(&mut self, link: LinkId, space: SpaceId, since: u64) {
         let Some(known) = self.spaces.get(&space) else { return };
         let since = if since <= known.durable_arrival { since } else { 0 };
         let (positions, arrival) = (known.frontier_since(since), known.durable_arrival);
@@ -336,14 +340,14 @@ impl Replica {
         }
         let frames = positions.len().div_ceil(FRAME_POSITIONS).max(1);
         for index in 0..frames {
-            let chunk = positions.iter().skip(index * FRAME_POSITIONS).take(FRAME_POSITIONS).copied().collect();
+            let chunk =
+                positions.iter().skip(index * FRAME_POSITIONS).take(FRAME_POSITIONS).copied().map(Held::from).collect();
             let more = index + 1 < frames;
             self.send(link, &Frame::Frontier(Frontier { handle, answer: true, more, arrival, positions: chunk }));
         }
     }
 
     fn on_frontier(&mut self, link: LinkId, space: SpaceId, frontier: Frontier) {
-        let (me, incarnation) = (self.device(), self.identity.incarnation);
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         shared.frontier_in.extend(frontier.positions);
         if shared.frontier_in.len() > JOURNALS {
@@ -352,20 +356,13 @@ impl Replica {
         if frontier.more {
             return;
         }
-        let positions = std::mem::take(&mut shared.frontier_in);
-        let mut proofs = Vec::new();
+        // Of further branches this build keeps nothing but the proof.
+        let positions = std::mem::take(&mut shared.frontier_in).into_iter().filter(|held| held.branch.is_none());
+        let positions: Vec<(JournalId, Position)> = positions.map(|held| (held.journal, held.position)).collect();
         let Some(known) = self.spaces.get(&space) else { return };
         for (journal, position) in &positions {
             let mine = known.journals.get(journal);
             let durable = mine.map_or(0, |journal| journal.durable.seq);
-            if journal.device == me && journal.incarnation == incarnation {
-                // What lies beyond is asked for below; another end at the same place is asked for here. Either proves, by this
-                // device's own signature, that the store was copied or rolled back.
-                if mine.is_some_and(|mine| mine.state.held.seq == position.seq && mine.state.held.hash != position.hash)
-                {
-                    proofs.push(Range { journal: *journal, from: position.seq, to: position.seq });
-                }
-            }
             if mine.is_some_and(|journal| journal.state.closed) {
                 continue;
             }
@@ -380,18 +377,24 @@ impl Replica {
         if shared.offered.len() > JOURNALS {
             return self.fault(link, "offered more journals than a space may have");
         }
-        let journals: Vec<JournalId> = positions.into_iter().map(|(journal, _)| journal).collect();
-        self.want(link, space, &journals, frontier.answer, proofs);
+        let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
+        self.want(link, space, &journals, frontier.answer);
+        self.compare_branches(link, space, &positions);
         self.check_caught_up(link, space);
     }
 
     /// Asks for what a peer offered and nobody was asked for yet; with `answer` even an empty question is sent.
-    fn want(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId], answer: bool, mut ranges: Vec<Range>) {
+    fn want(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId], answer: bool) {
+        let mut ranges = Vec::new();
         let now_ms = self.now.mono_ms;
+        let late = self.breaks(Breakage::AskLate);
+        if late {
+            self.check_asked_at.get_or_insert(now_ms + 2 * ASK_MS);
+        }
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(state) = self.links.get(&link) else { return };
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
-        for journal in journals {
+        for journal in journals.iter().filter(|_| !late) {
             let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
             let Some(to) = shared.offered.get(journal).copied().filter(|to| *to >= from) else { continue };
             let asked = known.asked.get(journal);
@@ -400,7 +403,7 @@ impl Replica {
             }
             known.asked.insert(*journal, super::space::Asked { link, to, since_ms: now_ms });
             self.check_asked_at.get_or_insert(now_ms + ASK_MS);
-            ranges.push(Range { journal: *journal, from, to });
+            ranges.push(Range { journal: *journal, from, to, of: Of::Shown });
         }
         if ranges.is_empty() && !answer {
             return;
@@ -420,11 +423,20 @@ impl Replica {
             return self.fault(link, "asked for entries of a space of which it is not a member");
         }
         let Some(shared) = state.space_mut(space) else { return };
+        let by_hash = ranges.iter().filter_map(|range| match range.of {
+            Of::Entry(hash) => Some((range.journal, Position { seq: range.from, hash })),
+            _ => None,
+        });
+        let room = FORK_CHECKS.saturating_sub(shared.by_hash.len());
+        shared.by_hash.extend(by_hash.take(room));
+        if !more && !ranges.is_empty() && ranges.iter().all(|range| matches!(range.of, Of::Entry(_))) {
+            return self.serve(link); // A question by itself: it answers no frontier.
+        }
         shared.want_in += ranges.len();
         if shared.want_in > JOURNALS {
             return self.fault(link, "asked for more journals than a space may have");
         }
-        for range in ranges {
+        for range in ranges.iter().filter(|range| range.of == Of::Shown) {
             let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.shown().seq);
             if range.from <= durable {
                 let wanted_to = range.to.min(durable);
@@ -498,6 +510,9 @@ impl Replica {
     }
 
     fn on_receipt(&mut self, link: LinkId, space: SpaceId, positions: Vec<(JournalId, u64)>) {
+        if self.breaks(Breakage::LoseReceipt) {
+            return;
+        }
         let (me, incarnation) = (self.device(), self.identity.incarnation);
         let Some(device) = self.links.get(&link).and_then(|state| state.device) else { return };
         for (journal, seq) in positions {
@@ -539,9 +554,18 @@ impl Replica {
         }
     }
 
+    /// An entry came again, this time from its author: he waits for a receipt, though somebody else was faster.
+    pub(super) fn owe_author(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
+        if self.links.get(&link).is_some_and(|state| state.device == Some(journal.device)) {
+            self.owe_receipt(link, space, journal, seq);
+            self.send_receipts();
+        }
+    }
+
     pub(super) fn owe_receipt(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
-            shared.owed.insert(journal, seq);
+            let owed = shared.owed.entry(journal).or_default();
+            *owed = (*owed).max(seq);
         }
     }
 
@@ -549,13 +573,16 @@ impl Replica {
     /// the end.
     pub(super) fn send_receipts(&mut self) {
         let mut frames = Vec::new();
+        let early = self.breaks(Breakage::ReceiptBeforeCommit);
         for (link, state) in &mut self.links {
             for (handle, shared) in &mut state.spaces {
-                let asked = self.spaces.get(&shared.space).map(|known| &known.asked);
+                let Some(known) = self.spaces.get(&shared.space) else { continue };
                 let later = |journal: &JournalId, seq: u64| {
-                    let asked = asked.and_then(|asked| asked.get(journal));
-                    asked.is_some_and(|asked| asked.link == *link && asked.to > seq)
-                        && !seq.is_multiple_of(RECEIPT_ENTRIES)
+                    let asked = known.asked.get(journal);
+                    let more = asked.is_some_and(|asked| asked.link == *link && asked.to > seq)
+                        && !seq.is_multiple_of(RECEIPT_ENTRIES);
+                    // What came a second time may still be on its way to the disk.
+                    more || (!early && known.journals.get(journal).is_none_or(|journal| journal.durable.seq < seq))
                 };
                 let (kept, owed): (Vec<_>, Vec<_>) =
                     std::mem::take(&mut shared.owed).into_iter().partition(|(journal, seq)| later(journal, *seq));

@@ -9,20 +9,27 @@ use std::sync::Arc;
 use super::space::{Arrived, Asked, Journal, Source, Space, Unstored};
 use super::work::remember;
 use super::{JobPurpose, Replica};
+use crate::breakage::Breakage;
 use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position, SpaceId};
 use crate::input::LinkId;
 use crate::job::{Job, OpenTask, Opened};
 use crate::limits::{ASK_MS, JOURNALS, ONE_COMMIT_BYTES, OPEN_ENTRIES, OPENED_BYTES};
-use crate::wire::{Frame, Range};
+use crate::wire::{Frame, Of, Range};
 
-const FORGED: &str = "sent an entry whose signature or hash is wrong";
+pub(super) const FORGED: &str = "sent an entry whose signature or hash is wrong";
 
 /// What is to be done with an entry that came.
 enum Verdict {
     Accept,
     /// Held already, or being checked: harmless.
     Duplicate,
+    /// At the place of the last entry held, and another one: if its signature is right, the journal is forked.
+    Fork,
+    /// At an earlier place: harmless if it is what is held there.
+    Earlier,
+    /// At the next place, and it follows another entry than the last one held: of another branch.
+    Stray,
     /// Does not follow what is held: ask for what lies between.
     Gap,
     /// This device has yet to learn the roster that it cites.
@@ -45,8 +52,11 @@ impl Replica {
         let Some(known) = self.spaces.get(&space) else { return };
         let (journal, seq) = (entry.header.journal, entry.header.seq);
         let held_by_peer = (journal, seq);
-        let verdict = judge(known, &entry);
-        if own && matches!(verdict, Verdict::Accept | Verdict::Closed) {
+        let verdict = match judge(known, &entry) {
+            Verdict::Fault(_) if self.breaks(Breakage::SkipRoleCheck) => Verdict::Accept,
+            verdict => verdict,
+        };
+        if own && matches!(verdict, Verdict::Accept | Verdict::Closed | Verdict::Stray) {
             // Somebody holds an entry of this very life of the store that the store does not: it was copied or rolled back.
             // Only this device's own signature proves it: on a mere claim anybody could make it start new lives without end.
             if !entry.verify() {
@@ -58,7 +68,9 @@ impl Replica {
         match verdict {
             Verdict::Fault(fault) => self.fault(source.link, &fault),
             Verdict::Accept => {
-                known.journals.entry(journal).or_insert_with(Journal::empty).receiving = entry.position();
+                let state = known.journals.entry(journal).or_insert_with(Journal::empty);
+                state.receiving = entry.position();
+                state.cites.clone_from(&entry.header.roster_heads);
                 if let Some(asked) = known.asked.get_mut(&journal) {
                     asked.since_ms = self.now.mono_ms;
                 }
@@ -69,6 +81,7 @@ impl Replica {
             Verdict::Duplicate => {
                 self.peer_holds(source.link, space, held_by_peer);
                 self.give_back_credit(source);
+                self.owe_author(source.link, space, journal, seq);
             }
             Verdict::Gap => {
                 self.give_back_credit(source);
@@ -79,6 +92,14 @@ impl Replica {
                 self.give_back_credit(source);
                 self.offered(source.link, space, journal, seq);
                 self.start_roster_exchange(source.link, space);
+            }
+            Verdict::Fork => self.check_proof(space, source, Arc::new(entry)),
+            Verdict::Earlier => self.compare_entry(space, source, Arc::new(entry)),
+            Verdict::Stray => {
+                self.give_back_credit(source);
+                // What it follows, and was not kept here, is the proof.
+                let before = Position { seq: seq - 1, hash: entry.header.prev };
+                self.ask_proofs(source.link, space, &[(journal, before)]);
             }
             Verdict::Closed => self.give_back_credit(source),
         }
@@ -104,6 +125,7 @@ impl Replica {
 
     pub(super) fn on_ingested(&mut self, space: SpaceId, sources: Vec<Source>, opened: Vec<Opened>) {
         let wall_ms = self.now.wall_ms;
+        let early = self.breaks(Breakage::ReceiptBeforeCommit);
         let mut touched: BTreeSet<CollectionTag> = BTreeSet::new();
         let mut bytes = 0;
         let mut forged = Vec::new();
@@ -123,14 +145,20 @@ impl Replica {
             if let Some(journal) = known.journals.get_mut(&id) {
                 journal.state.held = entry.position();
                 journal.state.arrival = arrival;
+                journal.state.cites.clone_from(&entry.header.roster_heads);
             }
             self.clock.observe(entry.header.time, wall_ms);
             bytes += entry.as_bytes().len();
             remember(known, opened, OPENED_BYTES);
             let work = known.collections.entry(id.collection).or_default();
             work.unapplied.insert(id);
+            let (link, seq) = (source.link, entry.header.seq);
             work.unstored.push(Unstored { entry, arrival, source });
             touched.insert(id.collection);
+            if early {
+                self.owe_receipt(link, space, id, seq);
+                self.send_receipts();
+            }
         }
         for (link, journal) in forged {
             self.reset_receiving(space, journal);
@@ -154,7 +182,7 @@ impl Replica {
         if let Some(known) = self.spaces.get_mut(&space) {
             known.opening = false;
             known.unopened.clear();
-            known.journals.values_mut().for_each(|journal| journal.receiving = journal.state.held);
+            known.journals.values_mut().for_each(Journal::reset_receiving);
         }
         for link in links {
             self.fault(link, "sent entries that could not be opened");
@@ -165,7 +193,7 @@ impl Replica {
     fn reset_receiving(&mut self, space: SpaceId, id: JournalId) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         if let Some(journal) = known.journals.get_mut(&id) {
-            journal.receiving = journal.state.held;
+            journal.reset_receiving();
             if journal.state.held == Position::START {
                 // Nobody wrote in it: forged journals must not count towards what a space may have.
                 known.journals.remove(&id);
@@ -210,7 +238,7 @@ impl Replica {
         known.asked.insert(journal, Asked { link, to, since_ms });
         self.check_asked_at.get_or_insert(since_ms + ASK_MS);
         let Some(handle) = self.links.get(&link).and_then(|state| state.handle(space)) else { return };
-        self.send(link, &Frame::Want { handle, more: false, ranges: vec![Range { journal, from, to }] });
+        self.send(link, &Frame::Want { handle, more: false, ranges: vec![Range { journal, from, to, of: Of::Shown }] });
     }
 
     /// What a peer was asked for and did not send in time is asked of another that offers it. What the first may still send is
@@ -237,6 +265,17 @@ impl Replica {
         }
         if self.spaces.values().any(|space| !space.asked.is_empty()) {
             self.check_asked_at = Some(now_ms + ASK_MS);
+        }
+        let (late, repeats) = (self.breaks(Breakage::AskLate), self.breaks(Breakage::RepeatFrontiers));
+        for (link, space) in if late || repeats { self.shared_spaces() } else { Vec::new() } {
+            if repeats {
+                self.send_frontier(link, space, 0);
+                self.check_asked_at = Some(now_ms + ASK_MS);
+            }
+            let shared = self.links.get(&link).and_then(|state| state.space(space)).filter(|_| late);
+            for journal in shared.map(|shared| shared.lacking_journals()).unwrap_or_default() {
+                self.ask(space, journal);
+            }
         }
     }
 
@@ -266,16 +305,17 @@ fn judge(space: &Space, entry: &Entry) -> Verdict {
             return Verdict::Closed;
         }
         if header.seq <= journal.receiving.seq {
-            if header.seq == journal.receiving.seq && entry.hash != journal.receiving.hash {
-                return Verdict::Closed; // The other branch of a fork: the one that came first stays.
-            }
-            return Verdict::Duplicate;
+            return match header.seq == journal.receiving.seq {
+                true if entry.hash == journal.receiving.hash => Verdict::Duplicate,
+                true => Verdict::Fork,
+                false => Verdict::Earlier,
+            };
         }
         if header.seq > journal.receiving.seq + 1 {
             return Verdict::Gap;
         }
         if !follows(&journal.receiving, entry) {
-            return Verdict::Closed;
+            return Verdict::Stray; // The branch that came first stays.
         }
     } else if space.journals.len() >= JOURNALS {
         return Verdict::Fault(format!("opened more than {JOURNALS} journals in the space"));
@@ -284,7 +324,14 @@ fn judge(space: &Space, entry: &Entry) -> Verdict {
     }
     match space.roster.role_at(&header.roster_heads, &header.journal.device) {
         Err(_) => Verdict::UnknownRoster,
-        Ok(Some(role)) if role.can_write() => Verdict::Accept,
+        Ok(Some(role)) if role.can_write() => {
+            let before = space.journals.get(&header.journal).map_or(&[][..], |journal| &journal.cites);
+            match before == header.roster_heads || space.roster.is_at_or_after(&header.roster_heads, before) == Ok(true)
+            {
+                true => Verdict::Accept,
+                false => Verdict::Fault("sent an entry that cites less of the roster than the one before it".into()),
+            }
+        }
         Ok(Some(role)) => {
             Verdict::Fault(format!("sent an entry by a device whose role is {role}, which may not write"))
         }

@@ -5,11 +5,13 @@
 //! - [`work`]: a collection's documents are worked on by one job at a time, for local edits or for entries of others.
 //! - [`ingest`]: entries from peers: checked, stored, opened, applied.
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
+//! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
 //! - [`link`], [`exchange`], [`serve`], [`pair`]: the frames.
 
 mod cache;
 mod durable;
 mod exchange;
+mod fork;
 mod identity;
 mod ingest;
 mod link;
@@ -26,14 +28,17 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp};
+use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp, ViewOp};
+use crate::breakage::Breakage;
 use crate::bytes::DecodeError;
 use crate::entropy::Entropy;
-use crate::id::{CollectionTag, DeviceId, DocKey, SpaceId};
+use crate::entry::Entry;
+use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, Position, SpaceId};
 use crate::input::{Input, LinkId, Now, RequestId};
 use crate::job::{DocSource, Job, JobResult};
 use crate::limits::SAVE_PEERS_MS;
 use crate::output::{Event, Output, Reply, RequestError};
+use crate::record::DocRecord;
 use crate::roster::Roster;
 use crate::time::{Clock, HybridTime};
 
@@ -74,6 +79,8 @@ pub struct Replica {
     /// When questions that got no answer are put to others.
     check_asked_at: Option<u64>,
     kept_peers: Vec<crate::output::PeerAddress>,
+    #[cfg(feature = "breakages")]
+    broken: Option<Breakage>,
 }
 
 /// Why a load was asked for.
@@ -81,10 +88,18 @@ pub struct Replica {
 enum LoadPurpose {
     /// For a collection's work: documents already at hand, and the keys being loaded.
     Work { space: SpaceId, collection: CollectionTag, at_hand: Vec<(DocKey, DocSource)>, missing: Vec<DocKey> },
+    /// For the same: former lives, after the documents.
+    Former { space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>, lives: Vec<(DocKey, u32)> },
     /// Entries that wait to be applied and are not in memory.
     Unapplied { space: SpaceId, collection: CollectionTag },
     /// Entries that a link is to be sent.
     Serve { link: LinkId, space: SpaceId },
+    /// One entry that a link asked for by its hash.
+    ServeOne { link: LinkId, space: SpaceId, journal: JournalId, position: Position },
+    /// What is held at places of which a peer names an entry.
+    Compare { link: LinkId, space: SpaceId, claims: Vec<(JournalId, Position)> },
+    /// What is held at the place of an entry that came.
+    CompareEntry { space: SpaceId, source: space::Source, entry: Arc<Entry> },
 }
 
 /// Why a job runs.
@@ -96,6 +111,8 @@ enum JobPurpose {
     Reopen { space: SpaceId, collection: CollectionTag },
     /// A collection's work.
     Work { space: SpaceId, collection: CollectionTag },
+    /// An entry that would prove a fork, if its signature is right.
+    Proof { space: SpaceId, source: space::Source },
 }
 
 /// A reason to wake.
@@ -166,6 +183,8 @@ impl Replica {
             save_peers_at: None,
             check_asked_at: None,
             kept_peers: Vec::new(),
+            #[cfg(feature = "breakages")]
+            broken: None,
         };
         for space in boot.spaces {
             let space = replica.boot_space(space)?;
@@ -195,6 +214,7 @@ impl Replica {
             roster.insert(op).map_err(|error| refuse(error.to_string()))?;
         }
         let mut space = Space::new(boot.space, roster, &self.identity.keys);
+        space.read_record(&boot.record).map_err(|error| OpenError::Damaged { what: "space record", error })?;
         for (id, state) in boot.journals {
             space.arrival = space.arrival.max(state.arrival);
             let collection = space.collections.entry(id.collection).or_default();
@@ -267,15 +287,28 @@ impl Replica {
     fn on_loaded(&mut self, load: u64, loaded: Loaded) {
         match (self.loads.remove(&load), loaded) {
             (Some(LoadPurpose::Work { space, collection, mut at_hand, missing }), Loaded::Documents(found)) => {
-                let sources = found.into_iter().map(|stored| stored.map_or(DocSource::Absent, DocSource::Stored));
-                at_hand.extend(missing.into_iter().zip(sources));
-                self.start_job(space, collection, at_hand);
+                at_hand.extend(missing.into_iter().zip(found.into_iter().map(DocSource::stored)));
+                self.gathered(space, collection, at_hand);
+            }
+            (Some(LoadPurpose::Former { space, collection, documents, lives }), Loaded::Documents(found)) => {
+                let found = lives.into_iter().zip(found);
+                let former = found.map(|((key, life), stored)| (key, life, DocSource::stored(stored))).collect();
+                self.start_job(space, collection, documents, former);
             }
             (Some(LoadPurpose::Unapplied { space, collection }), Loaded::Entries(entries)) => {
                 self.reopen(space, collection, entries);
             }
             (Some(LoadPurpose::Serve { link, space }), Loaded::Entries(entries)) => {
                 self.serve_loaded(link, space, entries);
+            }
+            (Some(LoadPurpose::ServeOne { link, space, journal, position }), Loaded::Entries(entries)) => {
+                self.serve_one(link, space, journal, position, entries);
+            }
+            (Some(LoadPurpose::Compare { link, space, claims }), Loaded::Hashes(hashes)) => {
+                self.on_compared(link, space, &claims, &hashes);
+            }
+            (Some(LoadPurpose::CompareEntry { space, source, entry }), Loaded::Hashes(hashes)) => {
+                self.on_compared_entry(space, source, entry, &hashes);
             }
             _ => {}
         }
@@ -287,6 +320,10 @@ impl Replica {
                 self.on_ingested(space, sources, opened);
             }
             (Some(JobPurpose::Ingest { space, sources }), _) => self.on_ingest_panicked(space, &sources),
+            (Some(JobPurpose::Proof { space, source }), JobResult::Opened(opened)) => {
+                self.on_proof(space, source, opened);
+            }
+            (Some(JobPurpose::Proof { source, .. }), _) => self.give_back_credit(source),
             (Some(JobPurpose::Reopen { space, collection }), JobResult::Opened(opened)) => {
                 self.on_reopened(space, collection, opened);
             }
@@ -306,11 +343,51 @@ impl Replica {
         }
     }
 
-    fn store(&mut self, mut ops: Vec<StoreOp>, effects: Vec<Effect>) {
+    fn store(&mut self, mut ops: Vec<StoreOp>, mut effects: Vec<Effect>) {
         ops.push(identity::clock_op(self.clock.last()));
+        if self.breaks(Breakage::HalfBatch) {
+            let rest = ops.split_off(ops.len() / 2);
+            effects = vec![Effect::Half(rest, effects)];
+        }
+        if self.breaks(Breakage::ForgetJournal) && self.last_batch.is_multiple_of(3) {
+            ops.retain(|op| !matches!(op, StoreOp::PutJournal { .. }));
+        }
         self.last_batch += 1;
         self.batches.insert(self.last_batch, effects);
         self.outputs.push_back(Output::Store(Batch { id: self.last_batch, ops }));
+    }
+
+    /// Lets this replica make a mistake from here on.
+    #[cfg(feature = "breakages")]
+    pub fn break_on_purpose(&mut self, breakage: Breakage) {
+        self.broken = Some(breakage);
+    }
+
+    #[cfg(feature = "breakages")]
+    fn breaks(&self, breakage: Breakage) -> bool {
+        self.broken == Some(breakage)
+    }
+
+    #[cfg(not(feature = "breakages"))]
+    const fn breaks(&self, _: Breakage) -> bool {
+        false
+    }
+
+    /// Puts away wrongly what others changed, if that is asked for.
+    fn spoil(&self, ops: &mut [StoreOp]) {
+        let (views, heads) = (self.breaks(Breakage::StaleView), self.breaks(Breakage::StaleHead));
+        for op in ops {
+            let StoreOp::PutDocument { key, record, view, .. } = op else { continue };
+            if views && key.document.0[0].is_multiple_of(3) {
+                *view = ViewOp::Keep;
+            }
+            if let (true, Ok(mut decoded)) = (heads, DocRecord::decode(record))
+                && decoded.heads.len() > 1
+            {
+                decoded.heads.pop_last();
+                *record = decoded.encode();
+            }
+        }
     }
 
     fn load(&mut self, load: Load, purpose: LoadPurpose) {

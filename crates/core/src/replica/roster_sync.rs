@@ -1,5 +1,7 @@
 //! Roster operations: making them, sending them, taking them in. They come before entries, because entries cite them.
 
+use std::collections::BTreeSet;
+
 use super::Replica;
 use super::durable::Effect;
 use super::exchange::SpaceLink;
@@ -21,7 +23,7 @@ pub(super) fn build(ops: &[Vec<u8>]) -> Result<(Roster, Vec<StoreOp>), String> {
     let mut roster = Roster::found(genesis).map_err(|error| error.to_string())?;
     let space = roster.space();
     let mut store = vec![
-        StoreOp::PutSpace { space, record: vec![1] },
+        StoreOp::PutSpace { space, record: super::space::encode_record(&BTreeSet::new()) },
         StoreOp::PutRosterOp { space, hash: OpHash(space.0), bytes: genesis.clone() },
     ];
     for op in rest {

@@ -3,11 +3,12 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::exchange::Outgoing;
+use super::exchange::{Outgoing, SpaceLink};
 use super::link::{Credit, Parts};
 use super::space::Source;
 use super::{LoadPurpose, Replica};
 use crate::batch::Load;
+use crate::breakage::Breakage;
 use crate::id::{JournalId, Position, SpaceId};
 use crate::input::{Class, LinkId};
 use crate::limits::{ANNOUNCE_BYTES, ENTRY_BYTES, LIVE_FRAME_BYTES};
@@ -21,6 +22,7 @@ const PART_OVERHEAD: usize = 1 + 8 + 4 + 4;
 enum Next {
     Send { space: SpaceId, journal: JournalId, seq: u64 },
     Load { space: SpaceId, journal: JournalId, from: u64, to: u64 },
+    LoadOne { space: SpaceId, journal: JournalId, position: Position },
     Nothing,
 }
 
@@ -41,8 +43,16 @@ impl Replica {
                     let Some(state) = self.links.get_mut(&link) else { return };
                     state.loading = true;
                     let limit_bytes = usize::try_from(state.credit.bulk).unwrap_or(usize::MAX).clamp(1, 256 << 10);
-                    let load = Load::Entries { space, journal, from, to, limit_bytes };
+                    let journals = self.spaces.get(&space).map(|known| &known.journals);
+                    let skip = journals.and_then(|all| all.get(&journal)).map_or(Position::START, |j| j.state.fork);
+                    let load = Load::Entries { space, journal, from, to, limit_bytes, skip };
                     return self.load(load, LoadPurpose::Serve { link, space });
+                }
+                Next::LoadOne { space, journal, position } => {
+                    let Some(state) = self.links.get_mut(&link) else { return };
+                    state.loading = true;
+                    let load = Load::Entry { space, journal, position };
+                    return self.load(load, LoadPurpose::ServeOne { link, space, journal, position });
                 }
             }
         }
@@ -68,12 +78,43 @@ impl Replica {
         self.serve(link);
     }
 
-    /// Finds the next entry to send, journals taking turns.
+    /// Sends an entry that was asked for by its hash, if it is here and credit allows; else it is tried again when credit comes.
+    pub(super) fn serve_one(
+        &mut self,
+        link: LinkId,
+        space: SpaceId,
+        journal: JournalId,
+        position: Position,
+        entries: Vec<(Position, Vec<u8>)>,
+    ) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.loading = false;
+        let Some(handle) = state.handle(space) else { return };
+        for (_, bytes) in entries {
+            if !self.charge(link, Class::Bulk, bytes.len()) {
+                return;
+            }
+            self.transmit(link, handle, Class::Bulk, &bytes);
+        }
+        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
+            shared.by_hash.remove(&(journal, position));
+        }
+        self.serve(link);
+    }
+
+    /// Finds the next entry to send, journals taking turns; those asked for by hash come first.
     fn next_for(&mut self, link: LinkId) -> Next {
         let me = self.device();
         let Some(state) = self.links.get_mut(&link) else { return Next::Nothing };
         if state.loading {
             return Next::Nothing;
+        }
+        let asked =
+            |shared: &SpaceLink| shared.by_hash.first().map(|(journal, position)| (shared.space, *journal, *position));
+        if state.credit.bulk >= Credit::window(Class::Bulk) / 2
+            && let Some((space, journal, position)) = state.spaces.values().find_map(asked)
+        {
+            return Next::LoadOne { space, journal, position };
         }
         let mut announce: Vec<(Handle, SpaceId, JournalId)> = Vec::new();
         let mut next = Next::Nothing;
@@ -122,7 +163,7 @@ impl Replica {
     fn announce(&mut self, link: LinkId, handle: Handle, space: SpaceId, id: JournalId) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(journal) = known.journals.get(&id) else { return };
-        let positions = vec![(id, journal.shown())];
+        let positions = vec![(id, journal.shown()).into()];
         let arrival = known.durable_arrival;
         self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
     }
@@ -135,21 +176,39 @@ impl Replica {
         let held = shared.receipted.get(&journal).copied().unwrap_or(0);
         let Some(out) = shared.todo.get_mut(&journal) else { return false };
         let class = class_of(out, held, Some(bytes.len()));
-        let (length, window) = (bytes.len() as u64, Credit::window(class));
-        let credit = state.credit.of(class);
-        if *credit < length && *credit < window {
+        if !self.charge(link, class, bytes.len()) {
             return false;
         }
-        *credit = credit.saturating_sub(length);
-        if let Some(out) = state.space_mut(space).and_then(|shared| shared.todo.get_mut(&journal)) {
+        let shared = self.links.get_mut(&link).and_then(|state| state.space_mut(space));
+        if let Some(out) = shared.and_then(|shared| shared.todo.get_mut(&journal)) {
             out.next = seq + 1;
             if class == Class::Bulk {
                 out.last_bulk = seq;
             }
         }
-        if bytes.len() + ENTRY_OVERHEAD <= wire::cap(class) {
-            self.send_on(link, class, &Frame::Entry { handle, bytes: bytes.to_vec() });
+        if self.breaks(Breakage::DropFrame) && class == Class::Live && seq.is_multiple_of(5) {
             return true;
+        }
+        self.transmit(link, handle, class, bytes);
+        true
+    }
+
+    /// Takes what an entry costs from the credit, if there is enough, or all that there can be.
+    fn charge(&mut self, link: LinkId, class: Class, length: usize) -> bool {
+        let Some(state) = self.links.get_mut(&link) else { return false };
+        let (length, window) = (length as u64, Credit::window(class));
+        let credit = state.credit.of(class);
+        if *credit < length && *credit < window {
+            return false;
+        }
+        *credit = credit.saturating_sub(length);
+        true
+    }
+
+    /// Puts an entry on its stream, whole or in parts.
+    fn transmit(&mut self, link: LinkId, handle: Handle, class: Class, bytes: &[u8]) {
+        if bytes.len() + ENTRY_OVERHEAD <= wire::cap(class) {
+            return self.send_on(link, class, &Frame::Entry { handle, bytes: bytes.to_vec() });
         }
         let total = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let mut offset = 0_u32;
@@ -157,7 +216,6 @@ impl Replica {
             self.send_on(link, class, &Frame::Part { handle, total, offset, bytes: part.to_vec() });
             offset += part.len() as u32;
         }
-        true
     }
 
     pub(super) fn on_entry_frame(&mut self, link: LinkId, class: Class, handle: Handle, bytes: Vec<u8>) {

@@ -7,11 +7,11 @@ use crate::batch::{JournalState, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
-use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, Position, SpaceId, StoreId};
+use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, OpHash, Position, SpaceId, StoreId};
 use crate::input::{Class, DocEdit, LinkId, RequestId};
 use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
-use crate::limits::{PEER_ADDRESSES, PEER_ID_BYTES};
+use crate::limits::{OVERSIZE_LISTED, PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
 use crate::wire::PeerHint;
@@ -39,7 +39,12 @@ pub(super) struct Space {
     pub(super) opened_bytes: usize,
     /// Entries asked of a link: never of two at once.
     pub(super) asked: BTreeMap<JournalId, Asked>,
+    /// Documents that merges have made larger than local edits may, as many as are listed.
+    pub(super) oversize: BTreeSet<(CollectionTag, DocumentId)>,
 }
+
+/// Version of a space's own record in the store.
+const RECORD_VERSION: u8 = 1;
 
 /// An outstanding `Want`.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +77,8 @@ pub(super) struct Journal {
     pub(super) state: JournalState,
     /// The last entry accepted for checking; what comes next must follow it.
     pub(super) receiving: Position,
+    /// The roster heads that entry cites: what comes next must cite them too, or what builds on them.
+    pub(super) cites: Vec<OpHash>,
     /// The last entry that is durable, and its arrival number: what others may know of.
     pub(super) durable: Position,
     pub(super) durable_arrival: u64,
@@ -93,13 +100,20 @@ impl Journal {
     pub(super) fn new(state: JournalState) -> Journal {
         let durable = state.held;
         Journal {
-            state,
             receiving: durable,
+            cites: state.cites.clone(),
             durable,
             durable_arrival: state.arrival,
+            state,
             opened: BTreeMap::new(),
             lacks: None,
         }
+    }
+
+    /// Forgets what was accepted for checking and did not pass.
+    pub(super) fn reset_receiving(&mut self) {
+        self.receiving = self.state.held;
+        self.cites.clone_from(&self.state.cites);
     }
 
     /// How far others are told that it is held, and sent it: to its durable end. Of a journal whose author broke the rules,
@@ -112,7 +126,7 @@ impl Journal {
     }
 
     pub(super) fn empty() -> Journal {
-        Journal::new(JournalState { held: Position::START, applied: 0, arrival: 0, closed: false })
+        Journal::new(JournalState::EMPTY)
     }
 }
 
@@ -237,6 +251,16 @@ impl Peer {
     }
 }
 
+/// A space's own record as the store keeps it.
+pub(super) fn encode_record(oversize: &BTreeSet<(CollectionTag, DocumentId)>) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.u8(RECORD_VERSION).count(oversize.len());
+    for (collection, document) in oversize {
+        w.raw(&collection.0).raw(&document.0);
+    }
+    w.finish()
+}
+
 impl Space {
     pub(super) fn new(id: SpaceId, roster: Roster, keys: &DeviceKeys) -> Space {
         let mut space = Space {
@@ -255,6 +279,7 @@ impl Space {
             opening: false,
             opened_bytes: 0,
             asked: BTreeMap::new(),
+            oversize: BTreeSet::new(),
         };
         space.read_roster(keys);
         space
@@ -304,9 +329,38 @@ impl Space {
         self.arrival
     }
 
+    /// Notes whether a document is oversize; says whether the record has changed.
+    pub(super) fn list_oversize(&mut self, collection: CollectionTag, document: DocumentId, oversize: bool) -> bool {
+        match oversize {
+            true if self.oversize.len() < OVERSIZE_LISTED => self.oversize.insert((collection, document)),
+            true => false,
+            false => self.oversize.remove(&(collection, document)),
+        }
+    }
+
+    /// The store operation that keeps the space's own record.
+    pub(super) fn record_op(&self) -> StoreOp {
+        StoreOp::PutSpace { space: self.id, record: encode_record(&self.oversize) }
+    }
+
+    /// Takes over what [`Space::record_op`] kept; nothing, if nothing was.
+    pub(super) fn read_record(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut r = Reader::new(bytes);
+        if r.u8("space record version")? != RECORD_VERSION {
+            return Err(DecodeError::Invalid { field: "space record version" });
+        }
+        for _ in 0..r.count(OVERSIZE_LISTED, 16 + 16, "oversize documents")? {
+            self.oversize.insert((CollectionTag(r.array("collection")?), DocumentId(r.array("document")?)));
+        }
+        r.end()
+    }
+
     /// The store operation that sets a journal to its present state.
     pub(super) fn journal_op(&self, journal: JournalId) -> Option<StoreOp> {
-        let state = self.journals.get(&journal)?.state;
+        let state = self.journals.get(&journal)?.state.clone();
         Some(StoreOp::PutJournal { space: self.id, journal, state })
     }
 

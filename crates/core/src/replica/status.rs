@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::space::Space;
-use crate::id::{CollectionTag, DeviceId, SpaceId};
+use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
 use crate::limits::{
     BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, RECENT_BYTES,
@@ -112,6 +112,7 @@ impl Replica {
 
 fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
     let journals: Vec<_> = space.journals.iter().filter(|(id, _)| id.collection == tag).map(|(_, j)| j).collect();
+    let forks = space.journals.iter().filter(|(id, j)| id.collection == tag && j.state.fork != Position::START);
     CollectionStatus {
         collection: tag,
         name: space.catalogue.get(&tag).map(|definition| definition.name.clone()),
@@ -119,5 +120,7 @@ fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
         unapplied: journals.iter().map(|journal| journal.state.held.seq - journal.state.applied).sum(),
         waiting: space.collections.get(&tag).and_then(|work| work.waiting.clone()),
         journals: journals.len(),
+        oversize: space.oversize.iter().filter(|(of, _)| *of == tag).map(|(_, document)| *document).collect(),
+        forks: forks.map(|(id, journal)| (*id, journal.state.fork.seq)).collect(),
     }
 }

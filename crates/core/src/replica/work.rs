@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::durable::Effect;
 use super::space::{Busy, Journal, QueuedEdit, Space, Unstored};
 use super::{JobPurpose, LoadPurpose, Replica};
-use crate::batch::{ContentOp, Load, StoreOp};
+use crate::batch::{Load, StoreOp, ViewOp};
+use crate::breakage::Breakage;
 use crate::entry::{Group, Header};
 use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocOp;
@@ -25,9 +26,8 @@ use crate::payload::ItemBody;
 /// What became of worked documents.
 struct PutBack {
     ops: Vec<StoreOp>,
+    /// Documents whose views may have changed.
     changed: Vec<DocumentId>,
-    /// Those that began a new generation.
-    restarted: BTreeSet<DocumentId>,
 }
 
 impl Replica {
@@ -68,8 +68,9 @@ impl Replica {
     }
 
     fn start_apply(&mut self, space: SpaceId, collection: CollectionTag) {
+        let unchecked = self.breaks(Breakage::SkipDependencyCheck);
         let Some(known) = self.spaces.get_mut(&space) else { return };
-        let picked = pick(known, collection);
+        let picked = pick(known, collection, unchecked);
         if picked.is_empty() {
             self.fetch_unapplied(space, collection);
             return;
@@ -105,17 +106,47 @@ impl Replica {
             }
         }
         if missing.is_empty() {
-            self.start_job(space, collection, at_hand);
+            self.gathered(space, collection, at_hand);
         } else {
             let load = Load::Documents(missing.clone());
             self.load(load, LoadPurpose::Work { space, collection, at_hand, missing });
         }
     }
 
-    /// All documents are at hand: the job can run.
-    pub(super) fn start_job(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
+    /// All documents are at hand. Entries that speak of former lives of them need these too: rare, and only now known.
+    pub(super) fn gathered(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let Some(Busy::Applying(picked)) = known.collections.get(&collection).map(|work| &work.busy) else {
+            return self.start_job(space, collection, documents, Vec::new());
+        };
+        let present: BTreeMap<DocumentId, u32> =
+            documents.iter().map(|(key, source)| (key.document, source.generation())).collect();
+        let mut former = BTreeSet::new();
+        for (journal, position) in picked {
+            let opened = known.journals.get(journal).and_then(|journal| journal.opened.get(&position.seq));
+            let Some(Content::Items(items, _)) = opened.map(|opened| &opened.content) else { continue };
+            let older = items.iter().filter(|item| item.generation < present.get(&item.document).copied().unwrap_or(0));
+            former.extend(older.map(|item| (DocKey { space, collection, document: item.document }, item.generation)));
+        }
+        if former.is_empty() {
+            return self.start_job(space, collection, documents, Vec::new());
+        }
+        let lives: Vec<(DocKey, u32)> = former.into_iter().collect();
+        let load = Load::Lives(lives.clone());
+        self.load(load, LoadPurpose::Former { space, collection, documents, lives });
+    }
+
+    /// Everything that the job works on is at hand: it can run.
+    pub(super) fn start_job(
+        &mut self,
+        space: SpaceId,
+        collection: CollectionTag,
+        documents: Vec<(DocKey, DocSource)>,
+        former: Vec<(DocKey, u32, DocSource)>,
+    ) {
         let (keys, device, incarnation) = (self.keys(), self.device(), self.identity.incarnation);
         let time = self.clock.tick(self.now.wall_ms);
+        let forgets = self.breaks(Breakage::ForgetTombstone);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let edit_wins = known.edit_wins(&collection);
         let Some(work) = known.collections.get(&collection) else { return };
@@ -143,8 +174,9 @@ impl Replica {
             }
             Busy::Applying(picked) => {
                 let entries = picked.iter().map(|(journal, position)| apply_entry(known, *journal, *position));
+                let entries = entries.map(|entry| if forgets { entry.map(without_tombstones) } else { entry });
                 match entries.collect() {
-                    Some(entries) => Job::Apply(Box::new(ApplyJob { space, entries, edit_wins, documents })),
+                    Some(entries) => Job::Apply(Box::new(ApplyJob { space, entries, edit_wins, documents, former })),
                     // Content is only dropped once applied; were it otherwise, it would be read again.
                     None => return self.abandon_apply(space, collection, documents),
                 }
@@ -156,7 +188,7 @@ impl Replica {
     fn abandon_apply(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
         for (key, source) in documents {
             if let DocSource::Open(document) = source {
-                self.cache.put(key, document);
+                self.cache.put(key, document, false);
             }
         }
         if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
@@ -176,29 +208,31 @@ impl Replica {
             return;
         }
         let place = entry.as_ref().map(|entry| (entry.header.journal, entry.position()));
-        let PutBack { mut ops, changed, restarted } = self.put_back(documents);
-        self.retry_lacking(space, collection, &BTreeSet::new(), &restarted);
+        let PutBack { mut ops, changed } = self.put_back(documents);
         let mut effects = Vec::new();
         let mut unchanged = Vec::new();
+        let early = self.breaks(Breakage::AckBeforeCommit);
         for (queued, result) in edits.into_iter().zip(results) {
             let document = queued.edit.document;
             match result {
+                Ok(true) if early => self.edit_done(queued.request, queued.index, Ok(Edited { document, entry: place })),
                 Ok(true) => {
-                    effects.push(Effect::Edited(queued.request, queued.index, Edited { document, entry: place }))
+                    let edited = Ok(Edited { document, entry: place });
+                    effects.push(Effect::Edited(queued.request, queued.index, edited));
                 }
                 Ok(false) => unchanged.push((queued, Ok(Edited { document, entry: None }))),
                 Err(error) => unchanged.push((queued, Err(error))),
             }
         }
+        let send_early = self.breaks(Breakage::SendBeforeCommit);
         if let Some(entry) = entry {
             let Some(known) = self.spaces.get_mut(&space) else { return };
             let (journal, position) = (entry.header.journal, entry.position());
             let arrival = known.next_arrival();
-            let state = &mut known.journals.entry(journal).or_insert_with(Journal::empty).state;
-            (state.held, state.applied, state.arrival) = (position, position.seq, arrival);
-            if let Some(journal) = known.journals.get_mut(&journal) {
-                journal.receiving = position;
-            }
+            let own = known.journals.entry(journal).or_insert_with(Journal::empty);
+            (own.state.held, own.state.applied, own.state.arrival) = (position, position.seq, arrival);
+            own.state.cites.clone_from(&entry.header.roster_heads);
+            own.reset_receiving();
             ops.push(StoreOp::PutEntry { space, journal, position, bytes: entry.as_bytes().to_vec() });
             ops.extend(known.journal_op(journal));
             effects.insert(0, Effect::EntryDurable { space, entry: Arc::new(entry), arrival, source: None });
@@ -207,18 +241,28 @@ impl Replica {
             if let Some(work) = known.collections.get_mut(&collection) {
                 work.writes_in_flight += 1;
             }
+            if let (true, Some(Effect::EntryDurable { entry, .. })) = (send_early, effects.first()) {
+                let entry = Arc::clone(entry);
+                self.entry_durable(space, entry, arrival, None);
+                let links: Vec<_> = self.links.keys().copied().collect();
+                links.into_iter().for_each(|link| self.serve(link));
+            }
             self.store(ops, effects);
         }
         for (queued, result) in unchanged {
-            self.edit_done(queued.request, queued.index, result);
+            self.edit_done_when_durable(queued.request, queued.index, result);
         }
         self.pump(space, collection);
     }
 
     pub(super) fn on_applied(&mut self, space: SpaceId, collection: CollectionTag, applied: Applied) {
-        let Applied { count, rejected, lacks, brought, failed, documents } = applied;
-        let PutBack { mut ops, changed, restarted } = self.put_back(documents);
-        self.retry_lacking(space, collection, &brought, &restarted);
+        let Applied { mut count, rejected, mut lacks, brought, failed, documents } = applied;
+        let PutBack { mut ops, changed } = self.put_back(documents);
+        if self.breaks(Breakage::SkipDependencyCheck) && lacks.take().is_some() {
+            count += 1;
+        }
+        self.spoil(&mut ops);
+        self.retry_lacking(space, collection, &brought);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(work) = known.collections.get_mut(&collection) else { return };
         let Busy::Applying(picked) = mem::take(&mut work.busy) else { return };
@@ -264,19 +308,13 @@ impl Replica {
         self.pump(space, collection);
     }
 
-    /// Lets entries be tried again that lacked one of these changes, or whose document began a new life.
-    fn retry_lacking(
-        &mut self,
-        space: SpaceId,
-        collection: CollectionTag,
-        brought: &BTreeSet<[u8; 32]>,
-        restarted: &BTreeSet<DocumentId>,
-    ) {
+    /// Lets entries be tried again that lacked one of these changes.
+    fn retry_lacking(&mut self, space: SpaceId, collection: CollectionTag, brought: &BTreeSet<[u8; 32]>) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(work) = known.collections.get(&collection) else { return };
         for id in &work.unapplied {
             let Some(journal) = known.journals.get_mut(id) else { continue };
-            if journal.lacks.is_some_and(|l| brought.contains(&l.change) || restarted.contains(&l.document)) {
+            if journal.lacks.is_some_and(|lacking| brought.contains(&lacking.change)) {
                 journal.lacks = None;
             }
         }
@@ -286,21 +324,31 @@ impl Replica {
     fn put_back(&mut self, documents: Vec<WorkedDocument>) -> PutBack {
         let mut ops = Vec::new();
         let mut changed = Vec::new();
-        let mut restarted = BTreeSet::new();
-        for WorkedDocument { key, document, change } in documents {
+        let mut listed = BTreeSet::new();
+        for WorkedDocument { key, document, changes, oversize } in documents {
+            if document.is_some()
+                && let Some(known) = self.spaces.get_mut(&key.space)
+                && known.list_oversize(key.collection, key.document, oversize)
+            {
+                listed.insert(key.space);
+            }
             if let Some(document) = document {
-                self.cache.put(key, document);
+                let hoards = self.breaks(Breakage::UnboundedCache);
+                self.cache.put(key, document, hoards);
             }
-            if let Some(change) = change {
+            if changes.iter().any(|change| change.view != ViewOp::Keep) {
                 changed.push(key.document);
-                let (record, content, view) = (change.record, change.content, change.view);
-                if matches!(content, ContentOp::Restart(_)) {
-                    restarted.insert(key.document);
-                }
-                ops.push(StoreOp::PutDocument { key, record, content, view });
             }
+            ops.extend(changes.into_iter().map(|change| StoreOp::PutDocument {
+                key,
+                generation: change.generation,
+                record: change.record,
+                content: change.content,
+                view: change.view,
+            }));
         }
-        PutBack { ops, changed, restarted }
+        ops.extend(listed.iter().filter_map(|space| self.spaces.get(space)).map(Space::record_op));
+        PutBack { ops, changed }
     }
 
     /// Moves entries that were held back for one commit into the batch being made.
@@ -358,11 +406,8 @@ impl Replica {
         let absent = work.unapplied.iter().find_map(|id| {
             let journal = known.journals.get(id)?;
             let next = journal.state.applied + 1;
-            (!journal.opened.contains_key(&next) && next <= journal.durable.seq).then_some((
-                *id,
-                next,
-                journal.durable.seq,
-            ))
+            let absent = !journal.opened.contains_key(&next) && next <= journal.durable.seq;
+            absent.then_some((*id, next, journal.durable.seq, journal.state.fork))
         });
         let waiting = match absent {
             Some(_) => None,
@@ -372,8 +417,8 @@ impl Replica {
             work.waiting = waiting;
             work.fetching = absent.is_some();
         }
-        if let Some((journal, from, to)) = absent {
-            let load = Load::Entries { space, journal, from, to, limit_bytes: APPLY_BYTES };
+        if let Some((journal, from, to, skip)) = absent {
+            let load = Load::Entries { space, journal, from, to, limit_bytes: APPLY_BYTES, skip };
             self.load(load, LoadPurpose::Unapplied { space, collection });
         }
     }
@@ -456,7 +501,7 @@ pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
 }
 
 /// Entries that can be applied now, in an order in which they can.
-fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> {
+fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(JournalId, Position)> {
     let Some(work) = space.collections.get(&collection) else { return Vec::new() };
     let mut applied: BTreeMap<JournalId, u64> = BTreeMap::new();
     let mut picked = Vec::new();
@@ -473,7 +518,7 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
                 let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
                 let Some(opened) = journal.opened.get(&next) else { break };
                 let size = match &opened.content {
-                    Content::NoKey => break,
+                    Content::NoKey | Content::Newer => break,
                     Content::Broken(_) => 0,
                     Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
                         break;
@@ -485,7 +530,7 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
                     let stands = || space.journals.get(&journal).map_or(0, |journal| journal.state.applied);
                     applied.get(&journal).copied().unwrap_or_else(stands) >= dep.position.seq
                 });
-                if !ready || (bytes > 0 && bytes + size > APPLY_BYTES) {
+                if !(ready || unchecked) || (bytes > 0 && bytes + size > APPLY_BYTES) {
                     break;
                 }
                 bytes += size;
@@ -506,6 +551,7 @@ fn waits_for<'a>(space: &Space, journals: impl Iterator<Item = &'a JournalId>) -
         let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else { continue };
         return Some(match &opened.content {
             Content::NoKey => "waiting for key: it comes from any member at the next sync".into(),
+            Content::Newer => "waiting for upgrade: an entry was written by a newer version of this program".into(),
             Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
                 "waiting for upgrade: an entry holds what this build does not know".into()
             }
@@ -515,11 +561,19 @@ fn waits_for<'a>(space: &Space, journals: impl Iterator<Item = &'a JournalId>) -
     None
 }
 
+/// See [`Breakage::ForgetTombstone`].
+fn without_tombstones(mut entry: ApplyEntry) -> ApplyEntry {
+    if let Ok(items) = &mut entry.items {
+        items.retain(|item| !matches!(item.body, ItemBody::Tombstone { .. }));
+    }
+    entry
+}
+
 fn apply_entry(space: &Space, journal: JournalId, position: Position) -> Option<ApplyEntry> {
     let items = match &space.journals.get(&journal)?.opened.get(&position.seq)?.content {
         Content::Items(items, _) => Ok(items.clone()),
         Content::Broken(reason) => Err(reason.clone()),
-        Content::NoKey => return None,
+        Content::NoKey | Content::Newer => return None,
     };
     Some(ApplyEntry { journal, position, items })
 }

@@ -68,6 +68,9 @@ impl Driver {
             Event::JournalRejected { space, journal, seq, reason } => {
                 tracing::warn!(%space, collection = %journal.collection, peer = %journal.device, seq, %reason, "journal rejected");
             }
+            Event::ForkDetected { space, journal, seq } => {
+                tracing::warn!(%space, collection = %journal.collection, peer = %journal.device, seq, "journal forked");
+            }
             Event::NewIncarnation { incarnation, reason } => tracing::warn!(%incarnation, %reason, "new incarnation"),
             other => tracing::debug!(event = ?other, "event"),
         }

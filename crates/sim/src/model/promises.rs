@@ -80,6 +80,11 @@ impl Promises {
             Op::Create(value) | Op::Upsert(value) => {
                 self.created |= fate == Fate::Done && matches!(op, Op::Create(_));
                 self.made = Some(answered);
+                if let (Op::Upsert(_), Plain::Map(fields)) = (op, value) {
+                    // A field that is set takes the place of what was there, with all that was in it.
+                    let maps = fields.iter().filter(|(_, value)| matches!(value, Plain::Map(_)));
+                    maps.for_each(|(key, _)| self.fields.entry(vec![key.clone()]).or_default().writes += 1);
+                }
                 self.write(&mut Vec::new(), value, fate);
             }
             Op::Delete => {
@@ -95,7 +100,7 @@ impl Promises {
         }
     }
 
-    /// A value was written: its maps merge key by key, so every other value in it is a write of its own.
+    /// A value was written: whatever in it is no map is a write of its own.
     fn write(&mut self, path: &mut Vec<String>, value: &Plain, fate: Fate) {
         match value {
             Plain::Map(map) => {

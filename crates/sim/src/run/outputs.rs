@@ -236,7 +236,9 @@ fn shows(class: Class, kind: FrameKind, frame: &[u8], entry: &Option<(JournalId,
         FrameKind::Entry => entry.iter().map(|(journal, position)| (*journal, position.seq)).collect(),
         FrameKind::Part => first_part(frame).into_iter().collect(),
         FrameKind::Frontier | FrameKind::Receipt => match Frame::decode(class, frame) {
-            Ok(Frame::Frontier(frontier)) => frontier.positions.into_iter().map(|(id, p)| (id, p.seq)).collect(),
+            Ok(Frame::Frontier(frontier)) => {
+                frontier.positions.iter().map(|held| (held.journal, held.position.seq)).collect()
+            },
             Ok(Frame::Receipt { positions, .. }) => positions,
             _ => Vec::new(),
         },

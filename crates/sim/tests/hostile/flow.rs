@@ -5,7 +5,7 @@ use farshore_core::id::{EntryHash, Incarnation, JournalId, Position};
 use farshore_core::input::{Class, DocOp};
 use farshore_core::limits::{BULK_WINDOW_BYTES, ENTRY_BYTES, LIVE_WINDOW_BYTES};
 use farshore_core::value::Value;
-use farshore_core::wire::{Frame, Frontier, Range, State};
+use farshore_core::wire::{Frame, Frontier, Of, Range, State};
 
 use crate::content::{document, sound};
 use crate::peer::{Line, RawPeer};
@@ -83,7 +83,8 @@ fn credit_that_nobody_gave_buys_no_more_than_the_window() {
     rig.assert_open(&line);
     sent(&mut rig, &line);
     let journals = rig.world.devices[ADA].store.journals(rig.key.space);
-    let ranges: Vec<_> = journals.keys().map(|journal| Range { journal: *journal, from: 1, to: u64::MAX }).collect();
+    let ranges: Vec<_> =
+        journals.keys().map(|journal| Range { journal: *journal, from: 1, to: u64::MAX, of: Of::Shown }).collect();
     // Asked for again and again without a receipt: sent again, but only as far as credit goes.
     for _ in 0..100 {
         line.send(&mut rig.world, &Frame::Want { handle: line.handle, more: false, ranges: ranges.clone() });
@@ -227,7 +228,7 @@ fn what_a_peer_offers_and_never_sends_is_got_from_another() {
     let line = rig.mallory().meet(&mut rig.world, ADA);
     line.send(&mut rig.world, &Frame::State(mallory.state(&line, true)));
     let position = Position { seq: 1_000_000, hash: EntryHash([1; 32]) };
-    let (handle, positions) = (line.handle, vec![(journal, position)]);
+    let (handle, positions) = (line.handle, vec![(journal, position).into()]);
     line.send(&mut rig.world, &Frame::Frontier(Frontier { handle, answer: true, more: false, arrival: 1, positions }));
     rig.honest = rig.world.link(ADA, BEN);
     rig.world.run();
@@ -259,7 +260,7 @@ fn journals_and_receipts_of_nobody_fill_no_memory_and_change_nothing() {
     rig.assert_open(&line);
     let mut rounds = 0;
     while line.closed(&mut rig.world).is_none() {
-        let positions = (0..150).map(|_| (fresh(), Position { seq: 1, hash: EntryHash([1; 32]) })).collect();
+        let positions = (0..150).map(|_| (fresh(), Position { seq: 1, hash: EntryHash([1; 32]) }).into()).collect();
         let frame = Frontier { handle: line.handle, answer: false, more: false, arrival: 1, positions };
         line.send(&mut rig.world, &Frame::Frontier(frame));
         rounds += 1;

@@ -26,7 +26,12 @@ fn samples(rig: &mut Rig) -> Vec<(Class, Vec<u8>)> {
         Frame::Want {
             handle,
             more: false,
-            ranges: vec![farshore_core::wire::Range { journal: mallory.journal(), from: 1, to: 9 }],
+            ranges: vec![farshore_core::wire::Range {
+                journal: mallory.journal(),
+                from: 1,
+                to: 9,
+                of: farshore_core::wire::Of::Shown,
+            }],
         },
         Frame::Receipt { handle, positions: vec![(mallory.journal(), 1)] },
         Frame::Join { ticket: [1; 16], certificate: mallory.certificate.clone(), mac: [2; 32] },

@@ -12,9 +12,14 @@ mod peer;
 mod rig;
 
 mod changes;
+mod cites;
 mod entries;
 mod flow;
+mod forks;
 mod frames;
+mod generations;
+mod oversize;
 mod own_journal;
 mod pairing;
 mod roster;
+mod upgrades;

@@ -84,7 +84,7 @@ fn nobody_makes_a_device_start_a_new_life_by_claiming_its_journal_ahead() {
             Position { seq: end.seq, hash: EntryHash([2; 32]) },
         ] {
             let answer = round % 2 == 0;
-            let (handle, positions) = (line.handle, vec![(journal, position)]);
+            let (handle, positions) = (line.handle, vec![(journal, position).into()]);
             line.send(
                 &mut rig.world,
                 &Frame::Frontier(Frontier { handle, answer, more: false, arrival: 9, positions }),
@@ -101,6 +101,7 @@ fn nobody_makes_a_device_start_a_new_life_by_claiming_its_journal_ahead() {
         let mut header = mallory.header();
         (header.journal, header.seq, header.prev) = (journal, seq, prev);
         header.group.first = seq;
+        header.roster_heads = rig.roster(ADA).heads();
         let entry: Entry =
             liar.sign(header, &farshore_core::payload::encode(&[sound(&mallory, document(9), "x")]).unwrap());
         line.send_entry(&mut rig.world, &entry);

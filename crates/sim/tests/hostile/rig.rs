@@ -8,6 +8,7 @@ use farshore_core::id::{DocumentId, JournalId, SpaceId};
 use farshore_core::input::{DocEdit, DocOp, LinkId, Request};
 use farshore_core::output::{CollectionStatus, Event, Reply, Status};
 use farshore_core::role::Role;
+use farshore_core::roster::Roster;
 use farshore_core::ticket::Ticket;
 use farshore_core::value::Value;
 use farshore_sim::World;
@@ -66,6 +67,13 @@ impl Rig {
 
     pub(crate) fn rita(&self) -> RawPeer {
         RawPeer::steal(&self.world.devices[RITA], self.key)
+    }
+
+    /// The roster as a device keeps it.
+    pub(crate) fn roster(&self, device: usize) -> Roster {
+        let boot = self.world.devices[device].store.boot();
+        let space = boot.spaces.iter().find(|space| space.space == self.key.space).unwrap();
+        Roster::restore(space.roster.iter().map(Vec::as_slice)).unwrap()
     }
 
     /// Writes a new document on a device; returns its id.

@@ -7,7 +7,7 @@ use farshore_core::keys::DeviceCertificate;
 use farshore_core::role::Role;
 use farshore_core::roster::Roster;
 use farshore_core::value::Value;
-use farshore_core::wire::{Frame, Range, RosterPosition};
+use farshore_core::wire::{Frame, Of, Range, RosterPosition};
 
 use crate::content::{document, sound};
 use crate::peer::RawPeer;
@@ -78,7 +78,7 @@ fn an_entry_that_cites_a_roster_which_comes_later_is_asked_for_again() {
     let want = Frame::Want {
         handle: line.handle,
         more: false,
-        ranges: vec![Range { journal: mallory.journal(), from: 1, to: 1 }],
+        ranges: vec![Range { journal: mallory.journal(), from: 1, to: 1, of: Of::Shown }],
     };
     let asked = line.received(&mut rig.world);
     assert!(asked.contains(&want), "{asked:?}");
@@ -97,7 +97,7 @@ fn whoever_has_the_key_but_is_no_member_is_sent_no_entries() {
     stranger.access = rig.mallory().access;
     let line = stranger.meet(&mut rig.world, ADA);
     let journals = rig.world.devices[ADA].store.journals(rig.key.space);
-    let ranges = journals.keys().map(|journal| Range { journal: *journal, from: 1, to: 9 }).collect();
+    let ranges = journals.keys().map(|journal| Range { journal: *journal, from: 1, to: 9, of: Of::Shown }).collect();
     line.send(&mut rig.world, &Frame::Want { handle: line.handle, more: false, ranges });
     rig.assert_faulted(&line, "of which it is not a member");
     // Nor is anything pushed to it that is written while it is there.

@@ -29,7 +29,7 @@ struct Space {
     roster: Vec<(OpHash, Vec<u8>)>,
     journals: BTreeMap<JournalId, JournalState>,
     entries: BTreeMap<JournalId, BTreeMap<(u64, EntryHash), Vec<u8>>>,
-    documents: BTreeMap<CollectionTag, BTreeMap<DocumentId, Document>>,
+    documents: BTreeMap<CollectionTag, BTreeMap<DocumentId, BTreeMap<u32, Document>>>,
     peers: BTreeMap<DeviceId, Vec<u8>>,
     rejected: BTreeMap<(JournalId, u64, EntryHash), String>,
 }
@@ -74,15 +74,14 @@ impl Model {
             StoreOp::PutJournal { space, journal, state } => {
                 self.space(space).journals.insert(journal, state);
             }
-            StoreOp::PutDocument { key, record, content, view } => {
+            StoreOp::PutDocument { key, generation, record, content, view } => {
                 let documents = self.space(key.space).documents.entry(key.collection).or_default();
-                let document = documents.entry(key.document).or_default();
+                let document = documents.entry(key.document).or_default().entry(generation).or_default();
                 document.record = record;
                 match content {
                     ContentOp::Keep => {}
                     ContentOp::Append(chunks) => document.tail.extend(chunks),
                     ContentOp::Replace(snapshot) => (document.snapshot, document.tail) = (Some(snapshot), Vec::new()),
-                    ContentOp::Restart(chunks) => (document.snapshot, document.tail) = (None, chunks),
                 }
                 match view {
                     ViewOp::Keep => {}
@@ -137,14 +136,18 @@ impl Model {
         let mut answers = 0;
         for (id, space) in &self.spaces {
             for (collection, documents) in &space.documents {
-                for (document, expected) in documents {
+                for (document, lives) in documents {
+                    let Some(expected) = lives.values().next_back() else { continue };
                     let key = DocKey { space: *id, collection: *collection, document: *document };
                     if let Ok(Some(view)) = reader.view(&key) {
                         same("view", &Some(view), &expected.view)?;
                         answers += 1;
                     }
                     if let Ok(Some(record)) = reader.record(&key) {
-                        same("record", &record, &expected.record)?;
+                        // Damage may hide the present life, like any other row; what is answered then is a former one, unaltered.
+                        if lives.values().all(|life| life.record != record) {
+                            same("record", &record, &expected.record)?;
+                        }
                         answers += 1;
                     }
                 }
@@ -158,7 +161,7 @@ impl Model {
             space: *space,
             record: kept.record.clone(),
             roster: kept.roster.iter().map(|(_, bytes)| bytes.clone()).collect(),
-            journals: kept.journals.iter().map(|(journal, state)| (*journal, *state)).collect(),
+            journals: kept.journals.iter().map(|(journal, state)| (*journal, state.clone())).collect(),
             peers: kept.peers.iter().map(|(device, record)| (*device, record.clone())).collect(),
         });
         Boot {
@@ -181,24 +184,33 @@ fn compare_collection(
     reader: &Reader,
     space: SpaceId,
     collection: CollectionTag,
-    documents: &BTreeMap<DocumentId, Document>,
+    documents: &BTreeMap<DocumentId, BTreeMap<u32, Document>>,
 ) -> Result<(), String> {
     let failed = |error: crate::StoreError| error.to_string();
     let keys: Vec<_> = documents.keys().map(|document| DocKey { space, collection, document: *document }).collect();
-    let expected = documents.values().map(|document| {
+    let stored = |(generation, document): (&u32, &Document)| {
         Some(StoredDocument {
+            generation: *generation,
             record: document.record.clone(),
             snapshot: document.snapshot.clone(),
             tail: document.tail.clone(),
         })
-    });
+    };
+    let present: Vec<_> = documents.values().filter_map(BTreeMap::last_key_value).collect();
     let loaded = reader.load(&Load::Documents(keys.clone())).map_err(failed)?;
-    same("documents", &loaded, &Loaded::Documents(expected.collect()))?;
+    same("documents", &loaded, &Loaded::Documents(present.iter().copied().map(stored).collect()))?;
+    let mut lives = Vec::new();
     for (key, document) in keys.iter().zip(documents.values()) {
+        lives.extend(document.keys().map(|generation| (*key, *generation)));
+    }
+    let expected = documents.values().flatten().map(stored).collect();
+    same("lives", &reader.load(&Load::Lives(lives)).map_err(failed)?, &Loaded::Documents(expected))?;
+    for (key, (_, document)) in keys.iter().zip(&present) {
         same("view", &reader.view(key).map_err(failed)?, &document.view)?;
         same("record", &reader.record(key).map_err(failed)?, &Some(document.record.clone()))?;
     }
-    let expected: Vec<_> = documents.iter().filter_map(|(id, document)| Some((*id, document.view.clone()?))).collect();
+    let expected: Vec<_> =
+        keys.iter().zip(&present).filter_map(|(key, (_, d))| Some((key.document, d.view.clone()?))).collect();
     let mut listed: Vec<(DocumentId, Vec<u8>)> = Vec::new();
     loop {
         let after = listed.last().map(|(id, _)| *id);
@@ -222,8 +234,18 @@ fn compare_journal(
     let failed = |error: crate::StoreError| error.to_string();
     let at = |(seq, hash): &(u64, EntryHash)| Position { seq: *seq, hash: *hash };
     let expected: Vec<_> = entries.iter().map(|(key, bytes)| (at(key), bytes.clone())).collect();
-    let everything = Load::Entries { space, journal, from: 0, to: u64::MAX, limit_bytes: usize::MAX };
+    let everything =
+        Load::Entries { space, journal, from: 0, to: u64::MAX, limit_bytes: usize::MAX, skip: Position::START };
     same("entries", &reader.load(&everything).map_err(failed)?, &Loaded::Entries(expected.clone()))?;
+    for ((seq, hash), bytes) in entries {
+        let position = at(&(*seq, *hash));
+        let load = Load::Entry { space, journal, position };
+        same("entry", &reader.load(&load).map_err(failed)?, &Loaded::Entries(vec![(position, bytes.clone())]))?;
+        let hashes = entries.range((*seq, EntryHash([0; 32]))..=(*seq, EntryHash([255; 32])));
+        let hashes = hashes.map(|((_, hash), _)| *hash).collect();
+        let load = Load::Hashes { space, places: vec![(journal, *seq)] };
+        same("hashes", &reader.load(&load).map_err(failed)?, &Loaded::Hashes(vec![hashes]))?;
+    }
     let headers = reader.entry_headers(&space, &journal, 2, 3, HEADER_BYTES).map_err(failed)?;
     let expected = expected.into_iter().filter(|(position, _)| position.seq >= 2).take(3);
     let expected: Vec<_> =

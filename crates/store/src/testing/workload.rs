@@ -47,7 +47,7 @@ impl Random {
 /// Names of the row that says how far a workload has come.
 const STEP: &str = "workload step";
 
-/// Makes batches as a replica would: journals without gaps, documents that are made, edited, compacted, deleted and restarted.
+/// Makes batches as a replica would: journals without gaps, documents that are made, edited, compacted, deleted and begun anew.
 #[derive(Debug, Clone)]
 pub struct Workload {
     random: Random,
@@ -57,6 +57,7 @@ pub struct Workload {
     documents: Vec<DocumentId>,
     journals: Vec<JournalId>,
     states: BTreeMap<(SpaceId, JournalId), JournalState>,
+    lives: BTreeMap<(SpaceId, CollectionTag, DocumentId), u32>,
     arrival: u64,
 }
 
@@ -79,6 +80,7 @@ impl Workload {
             random,
             step: 0,
             states: BTreeMap::new(),
+            lives: BTreeMap::new(),
             arrival: 0,
         }
     }
@@ -138,8 +140,7 @@ impl Workload {
 
     fn entry(&mut self, space: SpaceId, out: &mut Vec<StoreOp>) {
         let journal = Self::pick(&mut self.random, &self.journals);
-        let start = JournalState { held: Position::START, applied: 0, arrival: 0, closed: false };
-        let mut state = self.states.get(&(space, journal)).copied().unwrap_or(start);
+        let mut state = self.states.get(&(space, journal)).cloned().unwrap_or(JournalState::EMPTY);
         if self.random.below(12) == 0 && state.held.seq > 0 {
             // A fork's proof: another entry at a place that is taken.
             let seq = 1 + self.random.below(state.held.seq);
@@ -151,9 +152,10 @@ impl Workload {
         }
         self.arrival += 1;
         let position = Position { seq: state.held.seq + 1, hash: EntryHash(self.random.array()) };
-        state = JournalState { held: position, applied: state.applied, arrival: self.arrival, closed: false };
+        (state.held, state.arrival) = (position, self.arrival);
+        state.cites = (0..1 + self.random.below(3)).map(|_| OpHash(self.random.array())).collect();
         state.applied = state.applied.max(self.random.below(position.seq + 1));
-        self.states.insert((space, journal), state);
+        self.states.insert((space, journal), state.clone());
         out.push(StoreOp::PutEntry { space, journal, position, bytes: self.content() });
         out.push(StoreOp::PutJournal { space, journal, state });
     }
@@ -164,18 +166,30 @@ impl Workload {
             collection: Self::pick(&mut self.random, &self.collections),
             document: Self::pick(&mut self.random, &self.documents),
         };
+        let present = *self.lives.entry((space, key.collection, key.document)).or_insert(1);
+        let (generation, former) = match self.random.below(16) {
+            // The next life begins; the view of the one before goes with the same batch.
+            0 => (present + 1, false),
+            1 if present > 1 => (1 + self.random.below(u64::from(present) - 1) as u32, true),
+            _ => (present, false),
+        };
+        if generation > present {
+            let (record, content, view) = (self.content(), ContentOp::Keep, ViewOp::Remove);
+            out.push(StoreOp::PutDocument { key, generation: present, record, content, view });
+            self.lives.insert((space, key.collection, key.document), generation);
+        }
         let chunks = |this: &mut Self| (0..this.random.below(4)).map(|_| this.content()).collect();
         let content = match self.random.below(12) {
             0 => ContentOp::Keep,
             1 => ContentOp::Replace(self.content()),
-            2 => ContentOp::Restart(chunks(self)),
             _ => ContentOp::Append(chunks(self)),
         };
         let view = match self.random.below(10) {
+            _ if former => ViewOp::Keep,
             0 => ViewOp::Remove,
             1 | 2 => ViewOp::Keep,
             _ => ViewOp::Put(self.content()),
         };
-        out.push(StoreOp::PutDocument { key, record: self.content(), content, view });
+        out.push(StoreOp::PutDocument { key, generation, record: self.content(), content, view });
     }
 }
