@@ -8,7 +8,7 @@ use super::space::Source;
 use crate::batch::{Batch, StoreOp};
 use crate::breakage::{Breakage, unordered};
 use crate::entry::Entry;
-use crate::id::{CollectionTag, DocumentId, SpaceId};
+use crate::id::{CollectionTag, DocumentId, JournalId, SpaceId};
 use crate::input::{LinkId, RequestId};
 use crate::job::WriteError;
 use crate::output::{Edited, Event, Output, Reply};
@@ -18,6 +18,13 @@ use crate::output::{Edited, Event, Output, Reply};
 pub(super) enum Effect {
     Reply(RequestId, Reply),
     Edited(RequestId, usize, Result<Edited, WriteError>),
+    /// A journal is durably applied up to here.
+    Applied {
+        space: SpaceId,
+        journal: JournalId,
+        applied: u64,
+        closed: bool,
+    },
     Notify(Event),
     /// Views have changed.
     Changed {
@@ -58,6 +65,16 @@ pub(super) enum Effect {
 }
 
 impl Replica {
+    /// Answers a part of an edit that needs no batch of its own: it changed nothing, or was refused. What it was compared with
+    /// may be on its way to the disk, and a crash may undo that: so the answer waits for what was asked of the store before.
+    pub(super) fn answer_when_durable(&mut self, id: RequestId, index: usize, result: Result<Edited, WriteError>) {
+        let early = self.breaks(Breakage::NothingChangedBeforeCommit);
+        match self.batches.get_mut(&self.last_batch).filter(|_| !early) {
+            Some(effects) => effects.push(Effect::Edited(id, index, result)),
+            None => self.edit_done(id, index, result),
+        }
+    }
+
     pub(super) fn on_stored(&mut self, batch: u64) {
         let Some(effects) = self.batches.remove(&batch) else { return };
         let mut serve = false;
@@ -67,6 +84,12 @@ impl Replica {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Effect::Edited(id, index, result) => self.edit_done(id, index, result),
                 Effect::Half(ops, effects) => self.store_half(ops, effects),
+                Effect::Applied { space, journal, applied, closed } => {
+                    let known = self.spaces.get_mut(&space).and_then(|space| space.journals.get_mut(&journal));
+                    if let Some(known) = known {
+                        (known.durable_applied, known.durable_closed) = (applied, closed);
+                    }
+                }
                 Effect::Notify(event) => self.notify(event),
                 Effect::Credit(source) => self.give_back_credit(source),
                 Effect::Changed { space, collection, mut documents, remote } => {
@@ -109,15 +132,6 @@ impl Replica {
         self.last_batch += 1;
         self.batches.insert(self.last_batch, effects);
         self.outputs.push_back(Output::Store(Batch { id: self.last_batch, ops }));
-    }
-
-    /// Answers an edit that rests on documents as they are in memory: once all that is under way for them is durable.
-    pub(super) fn edit_done_when_durable(&mut self, id: RequestId, index: usize, result: Result<Edited, WriteError>) {
-        let early = self.breaks(Breakage::NothingChangedBeforeCommit);
-        match self.batches.last_entry().filter(|_| !early) {
-            Some(mut last) => last.get_mut().push(Effect::Edited(id, index, result)),
-            None => self.edit_done(id, index, result),
-        }
     }
 
     pub(super) fn entry_durable(&mut self, space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source>) {

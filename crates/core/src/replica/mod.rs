@@ -343,7 +343,15 @@ impl Replica {
         }
     }
 
-    fn store(&mut self, mut ops: Vec<StoreOp>, mut effects: Vec<Effect>) {
+    fn store(&mut self, mut ops: Vec<StoreOp>, effects: Vec<Effect>) {
+        let applied = ops.iter().filter_map(|op| match op {
+            StoreOp::PutJournal { space, journal, state } => {
+                let (applied, closed) = (state.applied, state.closed);
+                Some(Effect::Applied { space: *space, journal: *journal, applied, closed })
+            }
+            _ => None,
+        });
+        let mut effects: Vec<Effect> = applied.chain(effects).collect(); // First, since what follows tells others where journals stand.
         ops.push(identity::clock_op(self.clock.last()));
         if self.breaks(Breakage::HalfBatch) {
             let rest = ops.split_off(ops.len() / 2);

@@ -82,6 +82,9 @@ pub(super) struct Journal {
     /// The last entry that is durable, and its arrival number: what others may know of.
     pub(super) durable: Position,
     pub(super) durable_arrival: u64,
+    /// Up to where it is durably applied, and whether it is durably closed: what may be told of it.
+    pub(super) durable_applied: u64,
+    pub(super) durable_closed: bool,
     /// Entries after `state.applied` whose content is in memory.
     pub(super) opened: BTreeMap<u64, OpenedEntry>,
     /// What its next entry builds on without saying so: it is not tried again before that comes.
@@ -104,6 +107,8 @@ impl Journal {
             cites: state.cites.clone(),
             durable,
             durable_arrival: state.arrival,
+            durable_applied: state.applied,
+            durable_closed: state.closed,
             state,
             opened: BTreeMap::new(),
             lacks: None,
@@ -119,8 +124,8 @@ impl Journal {
     /// How far others are told that it is held, and sent it: to its durable end. Of a journal whose author broke the rules,
     /// every member shows the first entry that is not valid and nothing after it, so that all show the same.
     pub(super) fn shown(&self) -> Position {
-        if self.state.closed && self.state.applied < self.durable.seq {
-            return Position { seq: self.state.applied + 1, hash: Position::START.hash };
+        if self.durable_closed && self.durable_applied < self.durable.seq {
+            return Position { seq: self.durable_applied + 1, hash: Position::START.hash };
         }
         self.durable
     }

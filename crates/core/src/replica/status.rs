@@ -116,8 +116,8 @@ fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
     CollectionStatus {
         collection: tag,
         name: space.catalogue.get(&tag).map(|definition| definition.name.clone()),
-        entries: journals.iter().map(|journal| journal.state.held.seq).sum(),
-        unapplied: journals.iter().map(|journal| journal.state.held.seq - journal.state.applied).sum(),
+        entries: journals.iter().map(|journal| journal.durable.seq).sum(),
+        unapplied: journals.iter().map(|journal| journal.durable.seq.saturating_sub(journal.durable_applied)).sum(),
         waiting: space.collections.get(&tag).and_then(|work| work.waiting.clone()),
         journals: journals.len(),
         oversize: space.oversize.iter().filter(|(of, _)| *of == tag).map(|(_, document)| *document).collect(),

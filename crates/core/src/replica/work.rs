@@ -250,7 +250,7 @@ impl Replica {
             self.store(ops, effects);
         }
         for (queued, result) in unchanged {
-            self.edit_done_when_durable(queued.request, queued.index, result);
+            self.answer_when_durable(queued.request, queued.index, result);
         }
         self.pump(space, collection);
     }
