@@ -146,3 +146,23 @@ fn found(disk: &Disk, key: &StoreKey, promised: &BTreeMap<JournalId, u64>) -> Re
     Replica::open(boot, false, [7; 32], now).map_err(|error| error.to_string())?;
     Ok(held.iter().any(|(journal, seq)| promised.get(journal).copied().unwrap_or(0) < *seq))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rig has teeth: promises that are made before their commit is durable are found broken.
+    #[test]
+    fn a_promise_made_too_early_is_found_out() {
+        let plan = workload(1);
+        let options = Options { memoize: true, record_disk: Some(DEVICE), ..Options::default() };
+        let mut history = run(&plan, &plan.setup.workload, Vec::new(), options).history.unwrap();
+        assert!(history.promises.len() > 50, "{history:?}");
+        assert_eq!(cut_everywhere(1, &history, 200).broken, Vec::<String>::new());
+        for (done, _, _) in &mut history.promises {
+            *done = done.saturating_sub(4);
+        }
+        let broken = cut_everywhere(1, &history, usize::MAX).broken;
+        assert!(broken.iter().any(|what| what.contains("was promised")), "{broken:?}");
+    }
+}

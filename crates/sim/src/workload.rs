@@ -30,7 +30,7 @@ pub struct Workload {
     pub delete: u32,
     /// Edits several documents in one request.
     pub several: u32,
-    /// Of a hundred edits, how many are of a large value (up to 100 kB).
+    /// Of a hundred edits, how many are of a large value (up to 96 kB).
     pub large_percent: u32,
     /// How many keys there are: few make many conflicts.
     pub keys: u32,
@@ -94,7 +94,7 @@ impl Workload {
             inner: swarm(usual.inner),
             delete: swarm(usual.delete),
             several: swarm(usual.several),
-            large_percent: if dice.percent(20) { 4 } else { 0 },
+            large_percent: if dice.percent(20) { 3 } else { 0 },
             keys: dice.magnitude(2, 40) as u32,
         }
     }
@@ -116,10 +116,8 @@ impl Workload {
 
     fn text(&self, dice: &mut Dice<'_>) -> String {
         let word = dice.word();
-        if dice.percent(self.large_percent.into()) {
-            return word.repeat(dice.magnitude(100, 8_000) as usize);
-        }
-        word
+        // Each character is an operation: longer texts would spend the run on one document.
+        if dice.percent(self.large_percent.into()) { word.repeat(dice.magnitude(50, 500) as usize) } else { word }
     }
 
     fn fields(&self, dice: &mut Dice<'_>) -> Plain {
@@ -146,6 +144,9 @@ impl Workload {
     /// One edit of a document, of this kind if the document allows it.
     fn edit(&self, dice: &mut Dice<'_>, kind: Kind, value: &Plain) -> Edit {
         let set = |dice: &mut Dice<'_>| {
+            if dice.percent(self.large_percent.into()) {
+                return Edit::Put { path: keys(["blob"]), value: large(dice) };
+            }
             let field = dice.pick(&["title", "note", "done", "state"]).copied().unwrap_or("title");
             Edit::Put { path: keys([field]), value: scalar(dice) }
         };
@@ -205,6 +206,15 @@ impl Workload {
         }
         self.upsert(act);
     }
+}
+
+/// Bytes that do not compress: from a few frames' worth to one that travels in parts.
+fn large(dice: &mut Dice<'_>) -> Plain {
+    let mut bytes = Vec::new();
+    for _ in 0..dice.magnitude(100, 12_000) {
+        bytes.extend_from_slice(&dice.next_u64().to_le_bytes());
+    }
+    Plain::Bytes(bytes)
 }
 
 fn scalar(dice: &mut Dice<'_>) -> Plain {

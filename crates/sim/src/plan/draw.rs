@@ -46,13 +46,14 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
         Profile::Mixed | Profile::Quiet => {
             let devices = match dice.below(100) {
                 0..10 => dice.range(2, 4),
-                10..90 => dice.range(5, 7),
-                90..99 => dice.range(8, 12),
+                10..75 => 5,
+                75..92 => dice.range(6, 7),
+                92..98 => dice.range(8, 12),
                 _ => dice.range(13, 24),
             };
             let end_ms = dice.magnitude(2 * MINUTE_MS, 40 * MINUTE_MS);
             let faults = if profile == Profile::Mixed { dice.range(24, 60) as usize } else { 0 };
-            Sizes { devices: devices as usize, end_ms, edits: dice.range(330, 460) as usize, faults }
+            Sizes { devices: devices as usize, end_ms, edits: dice.range(320, 400) as usize, faults }
         }
     }
 }
@@ -104,10 +105,14 @@ fn topology(dice: &mut Dice<'_>, devices: usize) -> Topology {
     }
 }
 
+/// The space and its members need a moment before there is anything to edit, or to break.
+fn begin_ms(setup: &Setup) -> u64 {
+    8 * SECOND_MS + setup.members.len() as u64 * 500
+}
+
 /// Users' acts: spread over time, in bursts, some devices busier than others.
 fn acts(dice: &mut Dice<'_>, setup: &Setup, sizes: &Sizes) -> Vec<Timed> {
-    // The space and its members need a moment before there is anything to edit.
-    let begin_ms = 5 * SECOND_MS;
+    let begin_ms = begin_ms(setup);
     let writers: Vec<(u32, usize)> = setup
         .members
         .iter()
@@ -146,7 +151,7 @@ fn enabled(dice: &mut Dice<'_>) -> Vec<FaultKind> {
 fn faults(dice: &mut Dice<'_>, setup: &Setup, kinds: &[FaultKind], count: usize, actions: &mut Vec<Timed>) {
     for _ in 0..count {
         let Some(kind) = dice.pick(kinds).copied() else { return };
-        let at_ms = dice.range(2 * SECOND_MS, setup.end_ms.max(3 * SECOND_MS));
+        let at_ms = dice.range(begin_ms(setup), setup.end_ms);
         let fault = fault(dice, setup, kind);
         actions.push(Timed { at_ms, action: Action::Fault(fault) });
     }

@@ -117,7 +117,7 @@ impl Run<'_> {
     }
 
     /// Ends a link at once, at both ends.
-    fn cut_link(&mut self, a: DeviceNo, b: DeviceNo, for_ms: u64) {
+    pub(super) fn cut_link(&mut self, a: DeviceNo, b: DeviceNo, for_ms: u64) {
         for (from, to) in [(a, b), (b, a)] {
             self.roads.close(from, to, self.now_ms, self.now_ms + for_ms);
         }

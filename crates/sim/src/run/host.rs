@@ -89,6 +89,8 @@ pub(super) struct Host {
     pub(super) shown: Shown,
     pub(super) dirty: BTreeSet<(usize, DocumentId)>,
     pub(super) member: bool,
+    /// It knows others than the one who let it in, and lives where the topology says.
+    pub(super) settled: bool,
     pub(super) ticket: Option<String>,
     pub(super) crash: Option<Crash>,
     disk_wait_ms: u64,
@@ -121,6 +123,7 @@ impl Host {
             shown: Shown::default(),
             dirty: BTreeSet::new(),
             member: false,
+            settled: false,
             ticket: None,
             crash: None,
             disk_wait_ms: DISK_BACK_OFF_MS.0,

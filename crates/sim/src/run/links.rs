@@ -34,14 +34,19 @@ impl Run<'_> {
     /// Plans to dial a peer in a while, if none is planned and no link is up.
     pub(super) fn plan_dial(&mut self, device: DeviceNo, peer: DeviceNo, wait_ms: u64) {
         let (at_ms, life) = (self.now_ms + wait_ms, self.hosts[device].life);
-        let count = self.hosts.len();
-        let reaches = self.plan.setup.topology.joins(device, peer, count);
+        let reaches = self.reaches(device, peer);
         let Some(dial) = self.hosts[device].dials.get_mut(&peer).filter(|dial| reaches && dial.next_ms.is_none())
         else {
             return;
         };
         dial.next_ms = Some(at_ms);
         self.at(at_ms, Event::Dial { device, life, peer });
+    }
+
+    /// Whether there is a way at all. Whoever is let in meets the one who invites, wherever they live afterwards.
+    pub(super) fn reaches(&self, device: DeviceNo, peer: DeviceNo) -> bool {
+        let pairing = peer == 0 && !self.hosts[device].settled;
+        pairing || self.plan.setup.topology.joins(device, peer, self.hosts.len())
     }
 
     pub(super) fn dial(&mut self, device: DeviceNo, life: u64, peer: DeviceNo) {

@@ -200,6 +200,10 @@ enum Event {
     Invite {
         device: DeviceNo,
     },
+    /// A device that was let in is on its own again.
+    Part {
+        device: DeviceNo,
+    },
     /// A device is to use the ticket that it was given.
     Join {
         device: DeviceNo,
@@ -408,6 +412,7 @@ impl<'a> Run<'a> {
             Event::Discover { device } => self.discover(device),
             Event::Define => self.define(),
             Event::Invite { device } => self.invite(device),
+            Event::Part { device } => self.part(device),
             Event::Join { device } => self.join_again(device),
         }
     }

@@ -18,6 +18,8 @@ use crate::plan::{MemberRole, Recorded};
 
 /// How long device 0 is waited for, when somebody is to be invited and it is not there, in milliseconds.
 const INVITE_AGAIN_MS: u64 = 1_000;
+/// How long a new device stays with the one who let it in, at least, in milliseconds: hints and the first sync take less.
+const PART_MS: u64 = 3_000;
 /// Tickets last longer than any clock of a run goes astray, in seconds: 100 years.
 const TICKET_S: u64 = 100 * 365 * 24 * 3_600;
 
@@ -118,6 +120,20 @@ impl Run<'_> {
         if let Some(space) = self.space {
             let id = self.hosts[device].id;
             self.see(device, What::Joined { space, id, may_write });
+        }
+        if device != 0 && !self.plan.setup.topology.joins(device, 0, self.hosts.len()) {
+            self.in_ms(PART_MS, Event::Part { device });
+        }
+    }
+
+    /// A device that was let in leaves the one who did it, once it knows somebody else whom it can reach.
+    pub(super) fn part(&mut self, device: DeviceNo) {
+        let (topology, count) = (&self.plan.setup.topology, self.hosts.len());
+        if self.hosts[device].dials.keys().any(|peer| topology.joins(device, *peer, count)) {
+            self.hosts[device].settled = true;
+            self.cut_link(device, 0, 0);
+        } else if !self.healed {
+            self.in_ms(PART_MS, Event::Part { device });
         }
     }
 

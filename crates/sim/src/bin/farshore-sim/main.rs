@@ -1,5 +1,8 @@
 //! `farshore-sim`: runs seeds, shows one, and makes one that fails small.
 
+#[macro_use]
+mod tell;
+
 mod args;
 mod one;
 mod powercuts;
@@ -20,12 +23,12 @@ fn main() -> ExitCode {
         Command::Shrink(shrink) => one::shrink(&shrink),
         Command::Powercuts(powercuts) => powercuts::run(&powercuts),
         Command::ListFaults => {
-            FaultKind::ALL.iter().for_each(|kind| println!("{:<18}{}", kind.name(), kind.describe()));
+            FaultKind::ALL.iter().for_each(|kind| say!("{:<18}{}", kind.name(), kind.describe()));
             Ok(true)
         }
         Command::ListOracles => {
-            oracle::all().iter().for_each(|oracle| println!("{:<18}{}", oracle.name(), oracle.promise()));
-            oracle::BUILT_IN.iter().for_each(|(name, promise)| println!("{name:<18}{promise}"));
+            oracle::all().iter().for_each(|oracle| say!("{:<18}{}", oracle.name(), oracle.promise()));
+            oracle::BUILT_IN.iter().for_each(|(name, promise)| say!("{name:<18}{promise}"));
             Ok(true)
         }
     };

@@ -44,7 +44,7 @@ fn run(plan: &Plan, how: How, keep: bool) -> Outcome {
 /// Prints what was broken; true if nothing was.
 fn verdict(outcome: &Outcome) -> bool {
     for violation in &outcome.violations {
-        println!("broken: {violation}");
+        say!("broken: {violation}");
     }
     outcome.violations.is_empty()
 }
@@ -55,9 +55,9 @@ pub(crate) fn trace(args: &Trace) -> Result<bool, String> {
     match &args.out {
         Some(path) => {
             write(path, &plan, &outcome)?;
-            println!("{}: {} actions, trace {}", path.display(), plan.actions.len(), hex(&outcome.trace));
+            say!("{}: {} actions, trace {}", path.display(), plan.actions.len(), hex(&outcome.trace));
         }
-        None => outcome.observed.iter().for_each(|observed| println!("{}", timeline::line(observed))),
+        None => outcome.observed.iter().for_each(|observed| say!("{}", timeline::line(observed))),
     }
     Ok(verdict(&outcome))
 }
@@ -66,13 +66,11 @@ pub(crate) fn replay(args: &Replay) -> Result<bool, String> {
     let (plan, expected) = read(&args.file)?;
     let outcome = run(&plan, args.how, false);
     let trace = hex(&outcome.trace);
-    println!("trace {trace}");
+    say!("trace {trace}");
     let sound = verdict(&outcome);
     match expected {
         Some(expected) if expected != trace => {
-            println!(
-                "the trace differs from the recorded one, {expected}: another build, or a defect of the simulator"
-            );
+            say!("the trace differs from the recorded one, {expected}: another build, or a defect of the simulator");
             Ok(false)
         }
         _ => Ok(sound),
@@ -83,10 +81,10 @@ pub(crate) fn shrink(args: &Shrink) -> Result<bool, String> {
     let plan = chosen(&args.which)?;
     let how = args.which.how;
     let Some(violation) = run(&plan, how, false).violations.into_iter().next() else {
-        println!("nothing is broken, so there is nothing to make small");
+        say!("nothing is broken, so there is nothing to make small");
         return Ok(true);
     };
-    println!("{} actions break *{}*: {}", plan.actions.len(), violation.oracle, violation.what);
+    say!("{} actions break *{}*: {}", plan.actions.len(), violation.oracle, violation.what);
     let mut tried = 0;
     let shrunk = make_small(&plan, args.runs, |plan| {
         tried += 1;
@@ -98,9 +96,9 @@ pub(crate) fn shrink(args: &Shrink) -> Result<bool, String> {
     });
     let outcome = run(&shrunk.plan, how, false);
     write(&args.out, &shrunk.plan, &outcome)?;
-    println!("{} actions are enough, after {} runs; see them with:", shrunk.plan.actions.len(), shrunk.runs);
-    println!("  farshore-sim trace --plan {}{}", args.out.display(), how.typed());
-    println!("  farshore-sim replay {}{}", args.out.display(), how.typed());
+    say!("{} actions are enough, after {} runs; see them with:", shrunk.plan.actions.len(), shrunk.runs);
+    say!("  farshore-sim trace --plan {}{}", args.out.display(), how.typed());
+    say!("  farshore-sim replay {}{}", args.out.display(), how.typed());
     verdict(&outcome);
     Ok(false)
 }

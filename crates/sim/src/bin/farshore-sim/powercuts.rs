@@ -37,8 +37,8 @@ pub(crate) fn run(args: &Powercuts) -> Result<bool, String> {
                     }
                     let swept = sweep(seed, usize::MAX);
                     let mut done = lock();
-                    println!("workload {seed}: {} cuts, {} broken", swept.cuts, swept.broken.len());
-                    swept.broken.iter().for_each(|what| println!("  {what}"));
+                    say!("workload {seed}: {} cuts, {} broken", swept.cuts, swept.broken.len());
+                    swept.broken.iter().for_each(|what| say!("  {what}"));
                     let line = serde_json::to_string(&swept).unwrap_or_default();
                     if let Some(file) = &mut done.1
                         && let Err(error) = writeln!(file, "{line}")
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Powercuts) -> Result<bool, String> {
     let (cuts, broken): (usize, usize) =
         sweeps.values().fold((0, 0), |(cuts, broken), sweep| (cuts + sweep.cuts, broken + sweep.broken.len()));
     let kept: usize = sweeps.values().map(|sweep| sweep.kept_unacknowledged).sum();
-    println!("{cuts} power cuts over {} workloads, every boundary of each: {broken} broken", sweeps.len());
-    println!("  {kept} of them kept a commit that was not yet acknowledged");
+    say!("{cuts} power cuts over {} workloads, every boundary of each: {broken} broken", sweeps.len());
+    say!("  {kept} of them kept a commit that was not yet acknowledged");
     Ok(broken == 0)
 }

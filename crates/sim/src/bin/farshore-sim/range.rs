@@ -105,14 +105,14 @@ fn keep(args: &Run, done: &mut Done, report: Report) {
         done.error = Some(format!("the record cannot be written: {error}"));
     }
     if args.json {
-        println!("{line}");
+        say!("{line}");
     } else if args.seed.is_some() {
-        println!("trace {}", report.trace);
+        say!("trace {}", report.trace);
     }
     if !report.violations.is_empty() && !args.json {
-        println!("seed {} is broken; see it again with:", report.seed);
-        println!("  farshore-sim run --seed {}{}", report.seed, args.how.typed());
-        report.violations.iter().for_each(|violation| println!("  {violation}"));
+        say!("seed {} is broken; see it again with:", report.seed);
+        say!("  farshore-sim run --seed {}{}", report.seed, args.how.typed());
+        report.violations.iter().for_each(|violation| say!("  {violation}"));
     }
     done.fresh += 1;
     done.reports.insert(report.seed, report);
@@ -120,25 +120,30 @@ fn keep(args: &Run, done: &mut Done, report: Report) {
 
 fn tell(args: &Run, summary: &Summary, fresh: u64, took_s: f64) {
     if args.json {
-        println!("{}", serde_json::json!({ "summary": summary, "fresh": fresh, "took_s": took_s }));
+        say!("{}", serde_json::json!({ "summary": summary, "fresh": fresh, "took_s": took_s }));
         return;
     }
-    println!("{} seeds of profile {}, {} broken", summary.seeds, args.how.profile, summary.broken.len());
-    println!(
+    say!("{} seeds of profile {}, {} broken", summary.seeds, args.how.profile, summary.broken.len());
+    say!(
         "  median: {} devices, {} edits, {} faults; {} of {} edits acknowledged",
-        summary.median_devices, summary.median_edits, summary.median_faults, summary.acknowledged, summary.edits
+        summary.median_devices,
+        summary.median_edits,
+        summary.median_faults,
+        summary.acknowledged,
+        summary.edits
     );
-    println!(
+    say!(
         "  at rest after {} round trips in the median, {} at most",
-        summary.median_round_trips, summary.most_round_trips
+        summary.median_round_trips,
+        summary.most_round_trips
     );
     let events = summary.events as f64 * fresh as f64 / summary.seeds.max(1) as f64;
-    println!("  {fresh} of them run now, in {took_s:.1} s, {:.0} events a second", events / took_s.max(1e-9));
+    say!("  {fresh} of them run now, in {took_s:.1} s, {:.0} events a second", events / took_s.max(1e-9));
     if summary.fired.values().any(|seeds| *seeds > 0) {
-        println!("  seeds in which each fault fired:");
+        say!("  seeds in which each fault fired:");
         for (kind, seeds) in &summary.fired {
-            println!("    {:<18}{:>5.1} %", kind.name(), *seeds as f64 * 100.0 / summary.seeds.max(1) as f64);
+            say!("    {:<18}{:>5.1} %", kind.name(), *seeds as f64 * 100.0 / summary.seeds.max(1) as f64);
         }
     }
-    summary.shortfalls.iter().for_each(|shortfall| println!("  not covered: {shortfall}"));
+    summary.shortfalls.iter().for_each(|shortfall| say!("  not covered: {shortfall}"));
 }
