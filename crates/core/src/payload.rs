@@ -243,7 +243,7 @@ mod tests {
     fn item(length: usize) -> Item {
         let body = ItemBody::Changes(vec![
             PackedChange::Genesis { actor: [9; 16], change: vec![1, 2, 3] },
-            PackedChange::Derived(vec![7; length]),
+            PackedChange::Derived(vec![1; length]),
         ]);
         Item { document: DocumentId([3; 16]), generation: 2, body }
     }
