@@ -6,9 +6,7 @@ use super::Replica;
 use super::space::Space;
 use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
-use crate::limits::{
-    BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, RECENT_BYTES,
-};
+use crate::limits::{BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, RECENT_BYTES};
 use crate::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
 
 /// Entries of others that wait to be checked, in one space: each costs its peer credit, so that all windows of all links
@@ -58,7 +56,11 @@ impl Replica {
             size("cached document bytes", self.cache.bytes() as u64, CACHE_BYTES),
             size("recent entry bytes", self.recent.bytes() as u64, RECENT_BYTES),
             size("opened payload bytes of a space", most(&mut spaces().map(|space| space.opened_bytes)), OPENED_BYTES),
-            size("unopened entries of a space", most(&mut spaces().map(|space| space.unopened.len())), UNOPENED_ENTRIES),
+            size(
+                "unopened entries of a space",
+                most(&mut spaces().map(|space| space.unopened.len())),
+                UNOPENED_ENTRIES,
+            ),
             size("journals of a space", most(&mut spaces().map(|space| space.journals.len())), JOURNALS),
             size("offered journals of a link", most(&mut shared().map(|space| space.offered.len())), JOURNALS),
         ]

@@ -215,7 +215,9 @@ impl Replica {
         for (queued, result) in edits.into_iter().zip(results) {
             let document = queued.edit.document;
             match result {
-                Ok(true) if early => self.edit_done(queued.request, queued.index, Ok(Edited { document, entry: place })),
+                Ok(true) if early => {
+                    self.edit_done(queued.request, queued.index, Ok(Edited { document, entry: place }))
+                }
                 Ok(true) => {
                     let edited = Ok(Edited { document, entry: place });
                     effects.push(Effect::Edited(queued.request, queued.index, edited));

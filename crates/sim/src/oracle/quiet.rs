@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::observe::{DeviceNo, FrameKind, Observed, What};
-use crate::oracle::{Oracle, Violation, broken};
+use crate::oracle::{Oracle, Rest, Violation, broken};
 
 /// How long after the last entry was stored anywhere, or the link came up, a link may still carry such frames, in
 /// milliseconds: the core asks another peer after 30 s without an answer, and the answer takes some round trips.
@@ -18,6 +18,8 @@ pub struct Quiet {
     moved_ms: u64,
     /// When each link came up.
     links: BTreeMap<u64, u64>,
+    /// The last frame about entries on each link, from each side.
+    last: BTreeMap<(u64, DeviceNo), (u64, DeviceNo, FrameKind)>,
     turned: BTreeSet<DeviceNo>,
 }
 
@@ -45,14 +47,21 @@ impl Oracle for Quiet {
                 self.turned.insert(observed.device);
             }
             What::Sent { link, to, kind, .. } if self.healed && speaks_of_entries(*kind) => {
-                let since_ms = self.moved_ms.max(self.links.get(link).copied().unwrap_or(at_ms));
-                if at_ms > since_ms + SETTLED_MS && !self.turned.contains(to) {
-                    let what =
-                        format!("sent a {kind:?} frame to device {to}, {} ms after all was quiet", at_ms - since_ms);
-                    return broken(self.name(), at_ms, observed.device, what);
-                }
+                self.last.insert((*link, observed.device), (at_ms, *to, *kind));
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// What moved last is known only now.
+    fn at_rest(&mut self, _: &Rest<'_>) -> Result<(), Violation> {
+        for ((link, device), (at_ms, to, kind)) in &self.last {
+            let since_ms = self.moved_ms.max(self.links.get(link).copied().unwrap_or(*at_ms));
+            if *at_ms > since_ms + SETTLED_MS && !self.turned.contains(to) {
+                let what = format!("sent a {kind:?} frame to device {to}, {} ms after all was quiet", at_ms - since_ms);
+                return broken(self.name(), *at_ms, *device, what);
+            }
         }
         Ok(())
     }
@@ -66,14 +75,20 @@ fn speaks_of_entries(kind: FrameKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::scene::{sent, stored_entry, timed_history};
+    use crate::oracle::scene::{at_rest, sent, stored_entry, timed_history};
+
+    fn judge(events: &[(u64, DeviceNo, What)]) -> Option<String> {
+        let mut oracle = Quiet::default();
+        assert_eq!(timed_history(&mut oracle, events), None);
+        at_rest(&mut oracle, &[])
+    }
 
     fn verdict(kind: FrameKind, at_ms: u64) -> Option<String> {
         let (device, stored) = stored_entry(0, 1, 0, 1, 7);
         let (_, frame) = sent(0, 1, kind, 0, 1);
         let up = What::LinkUp { link: 1, peer: 1 };
         let events = [(0, 0, up), (10, 0, What::Healed), (50, device, stored), (at_ms, 0, frame)];
-        timed_history(&mut Quiet::default(), &events)
+        judge(&events)
     }
 
     #[test]
@@ -89,8 +104,13 @@ mod tests {
     fn before_the_world_is_healed_and_on_a_link_that_just_came_up_such_frames_belong() {
         let (_, frame) = sent(0, 1, FrameKind::Frontier, 0, 1);
         let late = (1_000_000, 0, frame);
-        assert_eq!(timed_history(&mut Quiet::default(), std::slice::from_ref(&late)), None);
+        assert_eq!(judge(std::slice::from_ref(&late)), None);
         let up = (999_000, 0, What::LinkUp { link: 1, peer: 1 });
-        assert_eq!(timed_history(&mut Quiet::default(), &[(10, 0, What::Healed), up, late]), None);
+        assert_eq!(judge(&[(10, 0, What::Healed), up, late.clone()]), None);
+        // What came late because it was asked for late is for *live* to say.
+        let (device, stored) = stored_entry(1, 1, 0, 1, 7);
+        let early_up = (0, 0, What::LinkUp { link: 1, peer: 1 });
+        let moved = (1_000_100, device, stored);
+        assert_eq!(judge(&[early_up, (10, 0, What::Healed), late, moved]), None);
     }
 }

@@ -110,6 +110,24 @@ pub fn run(plan: &Plan, app: &dyn App, oracles: Vec<Box<dyn Oracle>>, options: O
     run.finish()
 }
 
+/// The same, with a mistake in every device that is made on purpose.
+#[cfg(feature = "breakages")]
+pub fn run_broken(
+    plan: &Plan,
+    app: &dyn App,
+    oracles: Vec<Box<dyn Oracle>>,
+    options: Options,
+    breakage: farshore_core::breakage::Breakage,
+) -> Outcome {
+    let mut run = Run::new(plan, app, oracles, options);
+    run.breakage = Some(breakage);
+    match run.begin() {
+        Ok(()) => run.to_the_end(),
+        Err(what) => run.watch.violate("opens", run.now_ms, None, what),
+    }
+    run.finish()
+}
+
 /// Something that is to happen.
 #[derive(Debug)]
 enum Event {
@@ -253,6 +271,8 @@ struct Run<'a> {
     plan: &'a Plan,
     app: &'a dyn App,
     options: Options,
+    #[cfg(feature = "breakages")]
+    breakage: Option<farshore_core::breakage::Breakage>,
     now_ms: u64,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
@@ -283,6 +303,8 @@ impl<'a> Run<'a> {
             plan,
             app,
             options,
+            #[cfg(feature = "breakages")]
+            breakage: None,
             now_ms: 0,
             queue: BTreeMap::new(),
             queued: 0,
@@ -462,6 +484,14 @@ impl<'a> Run<'a> {
         let replica = match Replica::open(boot, false, seed, now) {
             Ok(replica) => replica,
             Err(error) => return self.watch.violate("opens", self.now_ms, Some(device), error.to_string()),
+        };
+        #[cfg(feature = "breakages")]
+        let replica = {
+            let mut replica = replica;
+            if let Some(breakage) = self.breakage {
+                replica.break_on_purpose(breakage);
+            }
+            replica
         };
         let identity = replica.identity();
         (host.id, host.peer) = (identity.device, identity.transport_peer());

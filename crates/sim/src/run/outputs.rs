@@ -238,7 +238,7 @@ fn shows(class: Class, kind: FrameKind, frame: &[u8], entry: &Option<(JournalId,
         FrameKind::Frontier | FrameKind::Receipt => match Frame::decode(class, frame) {
             Ok(Frame::Frontier(frontier)) => {
                 frontier.positions.iter().map(|held| (held.journal, held.position.seq)).collect()
-            },
+            }
             Ok(Frame::Receipt { positions, .. }) => positions,
             _ => Vec::new(),
         },
