@@ -38,7 +38,7 @@ pub enum Breakage {
     RepeatFrontiers,
     /// A batch is committed in two halves.
     HalfBatch,
-    /// Every third batch leaves out how far journals are held.
+    /// Every third batch leaves out how far journals of others are held.
     ForgetJournal,
     /// What a peer offers is asked for a minute later.
     AskLate,

@@ -27,7 +27,7 @@ const TABLE: &[(Breakage, &str, Profile, u64)] = &[
     (Breakage::SkipDependencyCheck, "converged", Profile::Mixed, 0),
     (Breakage::UnboundedCache, "bounded", Profile::Mixed, 0),
     (Breakage::RepeatFrontiers, "quiet", Profile::Mixed, 0),
-    (Breakage::HalfBatch, "converged", Profile::Mixed, 0),
+    (Breakage::HalfBatch, "durable", Profile::Mixed, 0),
     (Breakage::ForgetJournal, "durable", Profile::Mixed, 0),
     (Breakage::AskLate, "live", Profile::Mixed, 0),
 ];

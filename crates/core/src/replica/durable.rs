@@ -149,6 +149,11 @@ impl Replica {
             self.give_back_credit(source);
             self.owe_receipt(source.link, space, id, position.seq);
         }
+        // Its author waits for a receipt, too, though somebody else was faster in bringing it.
+        let from = source.map(|source| source.link);
+        let authors = self.links.iter().filter(|(link, state)| state.device == Some(id.device) && Some(**link) != from);
+        let authors: Vec<LinkId> = authors.map(|(link, _)| *link).collect();
+        authors.into_iter().for_each(|link| self.owe_receipt(link, space, id, position.seq));
         for (link, state) in &mut self.links {
             if source.is_none_or(|source| source.link != *link) {
                 state.new_entry(space, id, position.seq);

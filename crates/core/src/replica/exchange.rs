@@ -348,6 +348,7 @@ impl Replica {
     }
 
     fn on_frontier(&mut self, link: LinkId, space: SpaceId, frontier: Frontier) {
+        let (me, incarnation) = (self.device(), self.identity.incarnation);
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         shared.frontier_in.extend(frontier.positions);
         if shared.frontier_in.len() > JOURNALS {
@@ -360,9 +361,17 @@ impl Replica {
         let positions = std::mem::take(&mut shared.frontier_in).into_iter().filter(|held| held.branch.is_none());
         let positions: Vec<(JournalId, Position)> = positions.map(|held| (held.journal, held.position)).collect();
         let Some(known) = self.spaces.get(&space) else { return };
+        let mut receipts = Vec::new();
         for (journal, position) in &positions {
             let mine = known.journals.get(journal);
             let durable = mine.map_or(0, |journal| journal.durable.seq);
+            // A frontier shows what is durable there: of one's own journal it is a receipt, which may have come no other way.
+            if journal.device == me
+                && journal.incarnation == incarnation
+                && mine.is_some_and(|mine| position.seq < durable || *position == mine.durable)
+            {
+                receipts.push((*journal, position.seq));
+            }
             if mine.is_some_and(|journal| journal.state.closed) {
                 continue;
             }
@@ -380,6 +389,7 @@ impl Replica {
         let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
         self.want(link, space, &journals, frontier.answer);
         self.compare_branches(link, space, &positions);
+        self.on_receipt(link, space, receipts);
         self.check_caught_up(link, space);
     }
 
@@ -554,14 +564,6 @@ impl Replica {
         }
     }
 
-    /// An entry came again, this time from its author: he waits for a receipt, though somebody else was faster.
-    pub(super) fn owe_author(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
-        if self.links.get(&link).is_some_and(|state| state.device == Some(journal.device)) {
-            self.owe_receipt(link, space, journal, seq);
-            self.send_receipts();
-        }
-    }
-
     pub(super) fn owe_receipt(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
             let owed = shared.owed.entry(journal).or_default();
@@ -581,7 +583,7 @@ impl Replica {
                     let asked = known.asked.get(journal);
                     let more = asked.is_some_and(|asked| asked.link == *link && asked.to > seq)
                         && !seq.is_multiple_of(RECEIPT_ENTRIES);
-                    // What came a second time may still be on its way to the disk.
+                    // What is owed may still be on its way to the disk.
                     more || (!early && known.journals.get(journal).is_none_or(|journal| journal.durable.seq < seq))
                 };
                 let (kept, owed): (Vec<_>, Vec<_>) =

@@ -102,10 +102,8 @@ impl Replica {
     }
 
     fn not_a_fork(&mut self, space: SpaceId, source: Source, entry: &Entry) {
-        let (journal, seq) = (entry.header.journal, entry.header.seq);
-        self.peer_holds(source.link, space, (journal, seq));
+        self.peer_holds(source.link, space, (entry.header.journal, entry.header.seq));
         self.give_back_credit(source);
-        self.owe_author(source.link, space, journal, seq);
     }
 
     fn fork_known(&self, space: SpaceId, journal: &JournalId) -> bool {

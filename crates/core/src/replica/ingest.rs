@@ -81,7 +81,6 @@ impl Replica {
             Verdict::Duplicate => {
                 self.peer_holds(source.link, space, held_by_peer);
                 self.give_back_credit(source);
-                self.owe_author(source.link, space, journal, seq);
             }
             Verdict::Gap => {
                 self.give_back_credit(source);

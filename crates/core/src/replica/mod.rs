@@ -358,7 +358,8 @@ impl Replica {
             effects = vec![Effect::Half(rest, effects)];
         }
         if self.breaks(Breakage::ForgetJournal) && self.last_batch.is_multiple_of(3) {
-            ops.retain(|op| !matches!(op, StoreOp::PutJournal { .. }));
+            let me = self.device();
+            ops.retain(|op| !matches!(op, StoreOp::PutJournal { journal, .. } if journal.device != me));
         }
         self.last_batch += 1;
         self.batches.insert(self.last_batch, effects);

@@ -31,8 +31,8 @@ struct Disk {
     /// Batches handed over and not stored, in order, with their number in the device's whole life.
     under_way: BTreeMap<u64, (u64, Vec<Document>)>,
     handed: u64,
-    /// Documents that a durable batch changed and no event has named since.
-    news: BTreeSet<Document>,
+    /// Documents that durable batches changed, and how many of those no event has told of yet.
+    news: BTreeMap<Document, u64>,
     /// The views as they are durable, as far as they are known.
     views: BTreeMap<Document, Option<ViewMark>>,
 }
@@ -125,7 +125,7 @@ impl Disk {
                 entries.iter().for_each(|(journal, position)| self.held.entry(*journal).or_default().store(*position));
                 for written in documents {
                     let document = (written.collection, written.document);
-                    self.news.insert(document);
+                    *self.news.entry(document).or_default() += 1;
                     match written.view {
                         ViewWritten::Kept => {}
                         ViewWritten::Put(mark) => drop(self.views.insert(document, Some(mark))),
@@ -135,10 +135,13 @@ impl Disk {
             }
             What::Restarted { frontier, .. } => self.start_again(frontier.iter().map(|((_, id), at)| (*id, *at))),
             What::Changed { collection, documents, .. } => {
-                let mut named = documents.iter().map(|document| (*collection, *document));
-                return named.find(|document| !self.news.remove(document)).map(|(_, document)| {
-                    format!("{document:?} was reported as changed, and no durable batch changes it")
-                });
+                for document in documents {
+                    let untold = self.news.entry((*collection, *document)).or_default();
+                    if *untold == 0 {
+                        return Some(format!("{document:?} was reported as changed, and no durable batch changes it"));
+                    }
+                    *untold -= 1;
+                }
             }
             What::Read { collection, document, mark, .. } => {
                 let durable = *self.views.entry((*collection, *document)).or_insert(*mark);

@@ -3,6 +3,7 @@
 //! - `host`: a device's process, clocks and app; `disk`: its disk; `jobs`: its workers.
 //! - `net`, `path`: links and what lies between devices; `links`: how they come, carry and go.
 //! - `outputs`: what replicas ask for, done; `users`: founding, joining, editing; `faults`: what goes wrong.
+//! - `turn`: devices that fall into bad hands.
 //! - `rest`: healing, coming to rest, and the picture of it.
 
 mod disk;
@@ -14,6 +15,7 @@ mod net;
 mod outputs;
 mod path;
 mod rest;
+mod turn;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,7 @@ use net::Links;
 use path::Roads;
 
 use crate::app::App;
+use crate::byzantine::ByzantineKind;
 use crate::dice::Dice;
 use crate::fault::FaultKind;
 use crate::limits::{DISK_BACK_OFF_MS, EVENTS};
@@ -63,6 +66,8 @@ pub struct Outcome {
     pub fired: BTreeMap<FaultKind, u64>,
     /// How many devices there were.
     pub devices: usize,
+    /// What devices in bad hands did that honest ones do not, by kind.
+    pub misdeeds: BTreeMap<ByzantineKind, u64>,
     /// Documents that users edited, and of those how many were acknowledged.
     pub edits: u64,
     /// See `edits`.
@@ -391,6 +396,10 @@ impl<'a> Run<'a> {
     }
 
     fn see(&mut self, device: DeviceNo, what: What) {
+        // What a device in bad hands does is no honest device's fault, and nobody promised anything of it.
+        if self.hosts[device].turned && !matches!(what, What::Fired { .. }) {
+            return;
+        }
         if self.options.record_disk == Some(device)
             && let Some(history) = self.hosts[device].disk.history()
         {
@@ -445,6 +454,7 @@ impl<'a> Run<'a> {
             Action::Edit { device, collection, edits } => self.recorded(*device, *collection, edits),
             Action::SyncNow { device } => self.sync_now(*device),
             Action::Fault(fault) => self.fault(fault),
+            Action::Turn { device, kind } => self.turn(*device, *kind),
         }
     }
 
@@ -461,7 +471,7 @@ impl<'a> Run<'a> {
 
     /// Starts a device's process on what its disk holds.
     fn boot(&mut self, device: DeviceNo) {
-        if self.hosts[device].runs() {
+        if self.hosts[device].runs() || self.hosts[device].turned {
             return;
         }
         self.open(device);

@@ -38,7 +38,15 @@ impl Run<'_> {
     fn handle(&mut self, device: DeviceNo, input: Input) {
         let host = &mut self.hosts[device];
         let now = host.now(self.now_ms);
-        let Engine::Up(replica) = &mut host.engine else { return };
+        let replica = match &mut host.engine {
+            Engine::Up(replica) => replica,
+            Engine::Byzantine(byzantine) => {
+                self.trace.input(device, now, &input);
+                byzantine.handle(input);
+                return self.drain_byzantine(device);
+            }
+            Engine::Off | Engine::Failed => return,
+        };
         self.trace.input(device, now, &input);
         self.outcome.inputs += 1;
         replica.handle(now, input);
@@ -66,6 +74,18 @@ impl Run<'_> {
             if let Some(at_ms) = wake_ms {
                 self.at(at_ms, Event::Wake { device, life });
             }
+        }
+    }
+
+    fn drain_byzantine(&mut self, device: DeviceNo) {
+        while let Engine::Byzantine(byzantine) = &mut self.hosts[device].engine {
+            let Some(output) = byzantine.poll_output() else {
+                let (kind, misdeeds) = (byzantine.kind(), byzantine.take_misdeeds());
+                *self.outcome.misdeeds.entry(kind).or_default() += misdeeds;
+                return;
+            };
+            self.trace.output(device, &output);
+            self.output(device, output);
         }
     }
 

@@ -50,6 +50,7 @@ impl Run<'_> {
                 self.awake(device);
             }
         }
+        self.leave();
         self.requeue_deferred();
         for device in 0..self.hosts.len() {
             if self.hosts[device].runs() {
@@ -77,12 +78,13 @@ impl Run<'_> {
     }
 
     fn look_at_everything(&mut self) {
-        for device in 0..self.hosts.len() {
+        let honest: Vec<DeviceNo> = (0..self.hosts.len()).filter(|device| !self.hosts[*device].turned).collect();
+        for device in honest.iter().copied() {
             self.look(device);
             self.measure(device);
         }
         let mut snapshots = Vec::new();
-        for device in 0..self.hosts.len() {
+        for device in honest {
             match self.snapshot(device) {
                 Ok(snapshot) => snapshots.push(snapshot),
                 Err(what) => self.watch.violate("opens", self.now_ms, Some(device), what),

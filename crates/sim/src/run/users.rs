@@ -10,6 +10,7 @@ use farshore_core::value::Value;
 use super::host::{Asked, Host};
 use super::{Event, Run};
 use crate::app::{Act, Target};
+use crate::byzantine::is_forked_document;
 use crate::convert::{op_of, plain_of};
 use crate::dice::Dice;
 use crate::observe::{DeviceNo, Intended, ViewMark, What};
@@ -244,7 +245,7 @@ impl Run<'_> {
         if dirty.is_empty() {
             return;
         }
-        for (number, document) in dirty {
+        for (number, document) in dirty.into_iter().filter(|(_, document)| !is_forked_document(document)) {
             let Some(collection) = self.collections.get(number).copied() else { continue };
             let key = DocKey { space, collection, document };
             if self.hosts[device].disk.is_writing(&key) {
