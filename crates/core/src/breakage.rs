@@ -8,8 +8,6 @@
 pub enum Breakage {
     /// Edits are acknowledged as soon as their entry is made.
     AckBeforeCommit,
-    /// An edit that changes nothing is answered at once, though what it rests on is not durable yet.
-    NothingChangedBeforeCommit,
     /// Own entries are sent as soon as they are made.
     SendBeforeCommit,
     /// Entries of others are receipted as soon as they are checked.
@@ -48,7 +46,6 @@ impl Breakage {
     /// All of them.
     pub const ALL: &'static [Breakage] = &[
         Breakage::AckBeforeCommit,
-        Breakage::NothingChangedBeforeCommit,
         Breakage::SendBeforeCommit,
         Breakage::ReceiptBeforeCommit,
         Breakage::SkipRoleCheck,

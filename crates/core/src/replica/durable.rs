@@ -68,8 +68,7 @@ impl Replica {
     /// Answers a part of an edit that needs no batch of its own: it changed nothing, or was refused. What it was compared with
     /// may be on its way to the disk, and a crash may undo that: so the answer waits for what was asked of the store before.
     pub(super) fn answer_when_durable(&mut self, id: RequestId, index: usize, result: Result<Edited, WriteError>) {
-        let early = self.breaks(Breakage::NothingChangedBeforeCommit);
-        match self.batches.get_mut(&self.last_batch).filter(|_| !early) {
+        match self.batches.get_mut(&self.last_batch) {
             Some(effects) => effects.push(Effect::Edited(id, index, result)),
             None => self.edit_done(id, index, result),
         }

@@ -13,7 +13,7 @@ use farshore_core::ticket::Ticket;
 use farshore_core::value::Value;
 use farshore_sim::World;
 
-use crate::peer::{InWorld, Line, RawPeer, steal};
+use crate::peer::{Line, RawPeer, steal};
 
 /// Device numbers.
 pub(crate) const ADA: usize = 0;
