@@ -103,6 +103,7 @@ pub enum Command {
 
     /// Change a part of a document
     #[command(
+        override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> set|insert|splice|increment|delete ...",
         after_help = "Example:\n  farshore edit todos milk set done true\n  farshore edit notes n1 splice body 0 5 Dear"
     )]
     Edit(Edit),
@@ -146,6 +147,10 @@ pub enum Command {
     /// Show who wrote when, entry by entry, the newest first
     #[command(after_help = "Example:\n  farshore log\n  farshore log todos --limit 5")]
     Log(Log),
+
+    /// Verify the store: every page, every value, and how they fit together; no device may run on it
+    #[command(after_help = "Example:\n  farshore check\n  farshore --store ./copy.fsh check")]
+    Check(Check),
 
     /// Compute a collection's fingerprints: equal on two devices if all documents and their histories are
     #[command(after_help = "Example:\n  farshore digest todos")]
@@ -360,8 +365,11 @@ pub struct Edit {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Change {
     /// Put a value at a path
-    #[command(after_help = "Example:\n  farshore edit todos milk set title 'Oat milk'\n  \
-        farshore edit airports KJFK set '\"odd key\".list[2]' '{\"a\":1}'\n  farshore edit parts p1 set number 00123 --type string")]
+    #[command(
+        override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> set <PATH> <VALUE> [--type <TYPE>]",
+        after_help = "Example:\n  farshore edit todos milk set title 'Oat milk'\n  \
+        farshore edit airports KJFK set '\"odd key\".list[2]' '{\"a\":1}'\n  farshore edit parts p1 set number 00123 --type string"
+    )]
     Set {
         /// Where, such as address.lines[0]
         #[arg(value_name = "PATH")]
@@ -375,6 +383,7 @@ pub enum Change {
     },
     /// Insert a value into a list: before a position, or at its end with []
     #[command(
+        override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> insert <PATH> <VALUE> [--type <TYPE>]",
         after_help = "Example:\n  farshore edit todos milk insert tags[] urgent\n  farshore edit todos milk insert 'tags[0]' first"
     )]
     Insert {
@@ -389,7 +398,10 @@ pub enum Change {
         kind: Option<String>,
     },
     /// Replace characters of a text
-    #[command(after_help = "Example:\n  farshore edit notes n1 splice body 0 5 Dear")]
+    #[command(
+        override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> splice <PATH> <POSITION> <COUNT> [TEXT]",
+        after_help = "Example:\n  farshore edit notes n1 splice body 0 5 Dear"
+    )]
     Splice {
         /// The text, such as body
         #[arg(value_name = "PATH")]
@@ -406,6 +418,7 @@ pub enum Change {
     },
     /// Add to a counter
     #[command(
+        override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> increment <PATH> [BY]",
         after_help = "Example:\n  farshore edit notes n1 increment visits\n  farshore edit notes n1 increment visits -5"
     )]
     Increment {
@@ -417,7 +430,10 @@ pub enum Change {
         by: i64,
     },
     /// Remove a field or an element
-    #[command(after_help = "Example:\n  farshore edit todos milk delete tags[0]")]
+    #[command(
+        override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> delete <PATH>",
+        after_help = "Example:\n  farshore edit todos milk delete tags[0]"
+    )]
     Delete {
         /// Which, such as tags[0]
         #[arg(value_name = "PATH")]
@@ -576,6 +592,10 @@ pub struct Log {
     #[arg(long, short = 'n', default_value_t = 20, value_name = "NUMBER")]
     pub limit: u64,
 }
+
+/// `check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {}
 
 /// `digest`.
 #[derive(Clone, Debug, Args)]

@@ -107,6 +107,7 @@ async fn task(settings: &Settings, printer: &mut Printer) -> Result<(), Failure>
             proxy::run(proxy.listen, proxy.to, BufReader::new(tokio::io::stdin()), tokio::io::stdout()).await
         }
         Task::Init { name } => device::init(settings, name, printer).await,
+        Task::Check => device::check(settings, printer).await,
         Task::Demo { keep, documents } => demo::run(keep.as_deref(), *documents, printer).await,
         Task::Up(_) => Ok(()), // it has its own way to end, above
     }

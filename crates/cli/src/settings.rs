@@ -62,6 +62,8 @@ pub enum Task {
     Import(Import),
     /// Export a collection.
     Export(Export),
+    /// Verify the store.
+    Check,
     /// Run the demo.
     Demo {
         /// Where to keep what it writes.
@@ -233,6 +235,7 @@ fn task(command: args::Command, stdin: &mut dyn Read) -> Result<Task, Failure> {
         args::Command::Log(log) => {
             Task::Ask(Request::Log { space: log.space.space, collection: log.collection, limit: log.limit })
         }
+        args::Command::Check(_) => Task::Check,
         args::Command::Digest(digest) => Task::Ask(Request::Digest { place: place(digest.space, digest.collection) }),
         args::Command::Demo(demo) => Task::Demo { keep: demo.keep, documents: demo.documents },
         args::Command::DemoProxy(proxy) => Task::DemoProxy(proxy),

@@ -243,10 +243,7 @@ mod mdns {
     /// Starts the behaviours that can be started, and reports which. None if nobody listens any more.
     async fn start(mdns: &Mdns, eager: bool) -> Option<Vec<Behaviour>> {
         let mut behaviours = Vec::new();
-        let v4 = match multicast_works() {
-            Ok(()) => start_one(mdns.local, eager, false, &mut behaviours),
-            Err(error) => Health::Off(format!("no multicast on port 5353: {error}")),
-        };
+        let v4 = start_one(mdns.local, eager, false, &mut behaviours);
         let v6 = start_one(mdns.local, eager, true, &mut behaviours);
         info!(?v4, ?v6, eager, "mDNS");
         mdns.found.send(Found::Health { v4, v6 }).await.ok()?;
@@ -258,6 +255,9 @@ mod mdns {
 
     /// `enable_ipv6` means IPv6 *instead of* IPv4, hence two behaviours.
     fn start_one(local: PeerId, eager: bool, enable_ipv6: bool, behaviours: &mut Vec<Behaviour>) -> Health {
+        if let Err(error) = multicast_works(enable_ipv6) {
+            return Health::Off(format!("no multicast: {error}"));
+        }
         let query_interval = if eager { MDNS_EAGER_INTERVAL } else { MDNS_QUERY_INTERVAL };
         let config = Config { ttl: MDNS_TTL, query_interval, enable_ipv6 };
         match Behaviour::new(config, local) {
@@ -270,14 +270,21 @@ mod mdns {
     }
 
     /// Whether the port and the group can be had. The behaviour itself would only log that they cannot.
-    fn multicast_works() -> io::Result<()> {
+    fn multicast_works(ipv6: bool) -> io::Result<()> {
+        use libp2p::mdns::{IPV4_MDNS_MULTICAST_ADDRESS, IPV6_MDNS_MULTICAST_ADDRESS};
         use socket2::{Domain, Socket, Type};
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        use std::net::{Ipv6Addr, SocketAddr};
+        let socket = Socket::new(if ipv6 { Domain::IPV6 } else { Domain::IPV4 }, Type::DGRAM, None)?;
         socket.set_reuse_address(true)?;
         #[cfg(unix)]
         socket.set_reuse_port(true)?;
-        socket.bind(&std::net::SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5353)).into())?;
-        socket.join_multicast_v4(&libp2p::mdns::IPV4_MDNS_MULTICAST_ADDRESS, &Ipv4Addr::UNSPECIFIED)
+        if ipv6 {
+            socket.set_only_v6(true)?;
+            socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 5353)).into())?;
+            return socket.join_multicast_v6(&IPV6_MDNS_MULTICAST_ADDRESS, 0);
+        }
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5353)).into())?;
+        socket.join_multicast_v4(&IPV4_MDNS_MULTICAST_ADDRESS, &Ipv4Addr::UNSPECIFIED)
     }
 
     fn tell(behaviours: &mut [Behaviour], event: FromSwarm<'_>) {

@@ -5,6 +5,7 @@ use std::fmt;
 use libp2p::Multiaddr;
 
 use crate::Peer;
+use crate::discovery::Health;
 use crate::error::{DialError, DownReason, ListenError};
 use crate::frame::Class;
 
@@ -97,6 +98,13 @@ pub enum Event {
         peer: Peer,
         /// Where.
         addresses: Vec<Multiaddr>,
+    },
+    /// Whether mDNS works, told each time that it begins. Without it peers are found by address alone.
+    Discovery {
+        /// Over IPv4.
+        v4: Health,
+        /// Over IPv6.
+        v6: Health,
     },
     /// A dial of a wanted peer failed; the next one comes by itself.
     DialFailed {

@@ -218,7 +218,10 @@ impl Task {
 
     fn found(&mut self, found: Found) {
         match found {
-            Found::Health { v4, v6 } => self.mdns = [v4, v6],
+            Found::Health { v4, v6 } => {
+                self.mdns = [v4.clone(), v6.clone()];
+                self.emit(Event::Discovery { v4, v6 });
+            }
             Found::Expired(addresses) => {
                 for (peer, address) in addresses {
                     self.book.expired(peer, &address);

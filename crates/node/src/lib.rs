@@ -40,6 +40,7 @@
 
 #![deny(missing_docs)]
 
+mod check;
 mod collection;
 mod config;
 mod digest;
@@ -61,6 +62,7 @@ mod typed;
 mod watch;
 mod work;
 
+pub use check::check;
 pub use collection::Collection;
 pub use config::{Builder, Create};
 pub use digest::Digest;
@@ -91,7 +93,7 @@ pub use farshore_core::value::{Tagged, Value};
 pub use farshore_net::{
     DialError, Health, LinkStatus as TransportLink, PeerState, PeerStatus as TransportPeer, Status as TransportStatus,
 };
-pub use farshore_store::{KeyError, OpenError, Rejected};
+pub use farshore_store::{KeyError, OpenError, Problem, Rejected, Report};
 
 /// The version of the store file that this build writes; it reads older ones and refuses newer ones.
 pub const FILE_SCHEMA: u32 = farshore_store::SCHEMA_VERSION;

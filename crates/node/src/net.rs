@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use farshore_core::input::{Class, Input, LinkId};
 use farshore_core::output::PeerAddress;
-use farshore_net::{self as transport, Direction, Multiaddr, Net, Peer, SendError};
+use farshore_net::{self as transport, Direction, Health, Multiaddr, Net, Peer, SendError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 use zeroize::Zeroizing;
@@ -45,6 +45,9 @@ struct Link {
     waiting: [VecDeque<Vec<u8>>; 3],
     waiting_bytes: usize,
 }
+
+/// What the status calls discovery by mDNS.
+const DISCOVERY: &str = "mDNS";
 
 /// All classes, most urgent first, with their place in [`Link::waiting`].
 const CLASSES: [(Class, transport::Class); 3] =
@@ -211,8 +214,26 @@ impl Network {
                 debug!(%peer, addresses = addresses.len(), "discovered");
                 None
             }
+            E::Discovery { v4, v6 } => {
+                self.discovery(&v4, &v6);
+                None
+            }
             E::Resumed => None,
         }
+    }
+
+    /// Tells in the status when neighbours cannot find each other. One of the two protocols is enough.
+    fn discovery(&self, v4: &Health, v6: &Health) {
+        self.status.send_modify(|status| match (v4, v6) {
+            (Health::Off(v4), Health::Off(v6)) => {
+                let problem = format!(
+                    "devices on this network are not found by themselves (IPv4: {v4}; IPv6: {v6}); a ticket or an address \
+                     of the other device works all the same"
+                );
+                status.problems.insert(DISCOVERY.to_owned(), problem);
+            }
+            _ => drop(status.problems.remove(DISCOVERY)),
+        });
     }
 
     fn listening(&self, change: impl FnOnce(&mut BTreeSet<String>)) -> Option<Input> {

@@ -118,7 +118,7 @@ fn store_key(path: &Path, key_file: Option<&Path>) -> Result<StoreKey, Error> {
     }
 }
 
-fn fresh_key(bytes: &mut [u8; 64]) -> std::io::Result<()> {
+pub(crate) fn fresh_key(bytes: &mut [u8; 64]) -> std::io::Result<()> {
     *bytes = os::random().map_err(std::io::Error::other)?;
     Ok(())
 }

@@ -28,7 +28,7 @@ const TABLE: &[(Breakage, &str, Profile, u64)] = &[
     (Breakage::RepeatFrontiers, "quiet", Profile::Mixed, 1),
     (Breakage::HalfBatch, "durable", Profile::Mixed, 0),
     (Breakage::ForgetJournal, "durable", Profile::Mixed, 0),
-    (Breakage::AskLate, "live", Profile::Mixed, 0),
+    (Breakage::AskLate, "live", Profile::Mixed, 6),
 ];
 
 fn broken(breakage: Breakage, profile: Profile, seed: u64) -> Outcome {

@@ -25,6 +25,7 @@ use std::sync::{Mutex, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use crate::pages;
 use crate::xts::{BLOCK_BYTES, Unaligned, Xts};
 
 /// Bytes before redb's first: one page, so that redb's pages stay aligned with those of the medium.
@@ -54,6 +55,16 @@ impl Crypt {
     fn read_blocks(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.inner.read(shifted(offset)?, out)?;
         self.xts.decrypt(offset, out).map_err(misaligned)
+    }
+
+    /// Refuses a page that would make redb allocate more than the file's size.
+    fn examine(&self, page: &[u8]) -> io::Result<()> {
+        match pages::names_too_large_a_child(page, StorageBackend::len(self)?) {
+            true => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a page names another that is larger than the file"))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Encrypts whole blocks and writes them.
@@ -94,12 +105,13 @@ impl StorageBackend for Crypt {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let (start, before, whole) = enclosing(offset, out.len())?;
         if before == 0 && whole == out.len() {
-            return self.read_blocks(offset, out);
+            self.read_blocks(offset, out)?;
+        } else {
+            let mut blocks = vec![0; whole];
+            self.read_blocks(start, &mut blocks)?;
+            out.copy_from_slice(&blocks[before..before + out.len()]);
         }
-        let mut blocks = vec![0; whole];
-        self.read_blocks(start, &mut blocks)?;
-        out.copy_from_slice(&blocks[before..before + out.len()]);
-        Ok(())
+        self.examine(out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

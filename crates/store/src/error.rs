@@ -290,6 +290,8 @@ impl From<redb::Error> for StoreError {
         use redb::Error as E;
         match error {
             E::Io(error) if is_full(&error) => StoreError::Full,
+            // Bytes that are not what they should be, by redb's word or ours (`crypt.rs`): no fault of the medium's that may pass.
+            E::Io(error) if is_damage(&error) => StoreError::Damaged(error.to_string()),
             E::Io(error) => StoreError::Io(error),
             E::Backend(error) => StoreError::Io(io::Error::other(error)),
             E::PreviousIo | E::DatabaseClosed | E::LockPoisoned(_) => StoreError::Stopped,
@@ -315,6 +317,11 @@ macro_rules! through_redb {
 }
 
 through_redb!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
+
+/// Whether bytes were read, and make no sense or end too early.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
 
 /// Whether the medium, or this user's share of it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {

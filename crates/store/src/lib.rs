@@ -14,6 +14,7 @@ mod holder;
 mod key;
 mod load;
 mod migrate;
+mod pages;
 mod place;
 mod reader;
 mod store;

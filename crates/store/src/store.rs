@@ -27,6 +27,10 @@ use crate::value::{Row, Tags, Writable};
 /// pages, of which a working set fits. Half of it buffers a transaction's writes.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// Processes in a row that died in a write, from which on a store is opened only after all of its pages were verified. One may
+/// be killed in the middle of a write, and an opening should not grow with the store for that; two are rarely chance.
+const DEATHS_BEFORE_VERIFYING: u32 = 2;
+
 /// An open store. Dropping it (and every [`Reader`] of it) closes the file.
 #[derive(Debug)]
 pub struct Store {
@@ -119,7 +123,7 @@ impl Store {
         let backend = FileBackend::new(file).map_err(|error| from_database(&source, error, Holder::Unknown))?;
         let mut inner = create_inner(Box::new(backend), key, id, place, &source)?;
         publish(temporary, path).map_err(|error| OpenError::from_io(path, error))?;
-        inner.record = Some(HolderRecord::write(path));
+        inner.record = Some(HolderRecord::write(path, 0));
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -130,6 +134,8 @@ impl Store {
     ///
     /// # Cost
     /// Independent of the store's size, also after a crash: a few pages, and 64 kB for each GB of store (redb's allocator state).
+    /// After two processes in a row that died in the middle of a write it reads the whole file, as [`Store::open_verified`]
+    /// does: a damaged file may be what ended them.
     pub fn open(path: &Path, key: &StoreKey) -> Result<Store, OpenError> {
         Self::open_file(path, key, Verify::Start)
     }
@@ -147,6 +153,9 @@ impl Store {
     }
 
     fn open_file(path: &Path, key: &StoreKey, verify: Verify) -> Result<Store, OpenError> {
+        // Whether damage is what ends the processes that have this store open is found out before it ends this one too.
+        let deaths = HolderRecord::deaths(path);
+        let verify = if deaths < DEATHS_BEFORE_VERIFYING { verify } else { Verify::Pages };
         let failed = |error| OpenError::from_io(path, error);
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
@@ -168,7 +177,8 @@ impl Store {
         let place = Place::of(&file);
         let backend = FileBackend::new(file).map_err(|error| from_database(&source, error, Holder::Unknown))?;
         let mut inner = open_inner(Box::new(backend), key, id, place, &source, verify)?;
-        inner.record = Some(HolderRecord::write(path));
+        let verified = verify == Verify::Pages;
+        inner.record = Some(HolderRecord::write(path, if verified { 0 } else { deaths }));
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -267,7 +277,10 @@ impl Inner {
         if self.stopped.load(Ordering::Acquire) {
             return Err(StoreError::Stopped);
         }
+        let mark = |writing| self.record.iter().for_each(|record| record.mark(writing));
+        mark(true);
         let result = self.guarded(|| write_database(&self.database, work));
+        mark(false);
         // redb latches failed I/O itself; a commit that failed half-way must not be followed by another in any case.
         if result.as_ref().is_err_and(StoreError::is_fatal) {
             self.stopped.store(true, Ordering::Release);

@@ -35,10 +35,7 @@ impl Client {
         endpoint.check_owner(false)?;
         let stream = match UnixStream::connect(endpoint.socket()).await {
             Ok(stream) => stream,
-            // No socket, or one that a killed device left.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                return Ok(None);
-            }
+            Err(error) if means_that_none_runs(&error) => return Ok(None),
             Err(error) => {
                 return Err(Failure::io(format_args!("reach the device at {}", endpoint.socket().display()), &error));
             }
@@ -121,6 +118,12 @@ impl Client {
         )
         .remedy("what was reported as done is kept; look whether the device still runs, then try again")
     }
+}
+
+/// No socket, one that a killed device left, or a path on which there can be none: whoever opens the store tells what is wrong.
+fn means_that_none_runs(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::NotFound | Kind::NotADirectory | Kind::ConnectionRefused)
 }
 
 fn not_farshore(endpoint: &Endpoint) -> Failure {

@@ -143,7 +143,10 @@ impl Endpoint {
         for directory in &self.directories {
             let failed = |error: io::Error| Failure::io(format_args!("look at {}", directory.display()), &error);
             let meta = match fs::symlink_metadata(directory) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()), // nobody listens there
+                // Nobody listens there; what is wrong with the path itself is told by who opens the store.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    return Ok(());
+                }
                 other => other.map_err(failed)?,
             };
             let foreign = meta.uid() != user && user != 0;

@@ -66,6 +66,34 @@ pub struct TicketItem {
     pub expires_ms: i64,
 }
 
+/// What a check of the store found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckItem {
+    /// Documents.
+    pub documents: u64,
+    /// Deleted documents.
+    pub deleted: u64,
+    /// Journals held.
+    pub journals: u64,
+    /// Entries held.
+    pub entries: u64,
+    /// What is wrong.
+    pub problems: Vec<ProblemItem>,
+    /// Problems beyond those described.
+    pub problems_left_off: u64,
+}
+
+/// One thing that is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProblemItem {
+    /// The table.
+    pub table: String,
+    /// The key, in hexadecimal, or the name.
+    pub key: String,
+    /// What does not fit.
+    pub what: String,
+}
+
 /// A write that is durable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WrittenItem {

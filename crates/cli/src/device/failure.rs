@@ -43,6 +43,7 @@ fn key(error: &KeyError) -> Exit {
         KeyError::Missing { .. } => Exit::NotFound,
         KeyError::Exposed { .. } | KeyError::Newer { .. } => Exit::Refused,
         KeyError::Malformed { .. } => Exit::Damaged,
+        KeyError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => Exit::Refused,
         _ => Exit::General,
     }
 }

@@ -1,5 +1,6 @@
 //! The device behind the commands: opened in this process, or run for the others by `farshore up`.
 
+mod check;
 mod convert;
 mod documents;
 mod executor;
@@ -11,6 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::limits::LISTENING_WAIT;
 use crate::print::{Printer, clean};
 use crate::settings::{Settings, Up};
+pub use check::check;
 use executor::Device;
 use farshore::{Builder, Create, NetworkState, Node, OpenError};
 use std::future::Future;

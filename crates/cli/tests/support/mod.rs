@@ -4,6 +4,7 @@
     unreachable_pub,
     reason = "a module of a test is its own crate's, and its items are named as a library's are"
 )]
+#![allow(dead_code, reason = "each suite uses a part of it")]
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -80,8 +81,13 @@ impl Shell {
 
     /// A device on loopback, over TCP alone.
     pub fn up(&self, store: &str) -> Up {
+        self.up_with(store, &[])
+    }
+
+    /// The same with more options.
+    pub fn up_with(&self, store: &str, options: &[&str]) -> Up {
         let mut command = self.command(store);
-        command.args(["up", "--listen", "127.0.0.1:0", "--no-mdns", "--no-quic"]);
+        command.args(["up", "--listen", "127.0.0.1:0", "--no-mdns", "--no-quic"]).args(options);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -100,6 +106,13 @@ impl Shell {
 impl Up {
     pub fn pid(&self) -> u64 {
         self.item["pid"].as_u64().unwrap()
+    }
+
+    /// Where it listens.
+    pub fn listening(&self) -> std::net::SocketAddr {
+        let address = self.item["listening"][0].as_str().unwrap(); // /ip4/127.0.0.1/tcp/PORT/p2p/...
+        let port = address.split('/').nth(4).unwrap().parse().unwrap();
+        ([127, 0, 0, 1], port).into()
     }
 
     /// Ends it as Ctrl-C does, and gives its exit code.

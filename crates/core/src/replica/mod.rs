@@ -346,8 +346,7 @@ impl Replica {
     fn store(&mut self, mut ops: Vec<StoreOp>, effects: Vec<Effect>) {
         let applied = ops.iter().filter_map(|op| match op {
             StoreOp::PutJournal { space, journal, state } => {
-                let (applied, closed) = (state.applied, state.closed);
-                Some(Effect::Applied { space: *space, journal: *journal, applied, closed })
+                Some(Effect::Applied { space: *space, journal: *journal, applied: state.applied, closed: state.closed })
             }
             _ => None,
         });
