@@ -17,12 +17,9 @@ pub struct Shrunk {
 pub fn shrink(plan: &Plan, most_runs: usize, mut fails: impl FnMut(&Plan) -> bool) -> Shrunk {
     let mut budget = Budget { runs: 0, most: most_runs };
     let mut best = plan.clone();
-    let setup = best.setup.clone();
-    let mut with = |actions: &[Timed], budget: &mut Budget| {
-        budget.take() && fails(&Plan { setup: setup.clone(), actions: actions.to_vec() })
-    };
-    best.actions = ddmin(best.actions, &mut budget, &mut with);
-    drop(with);
+    best.actions = ddmin(best.actions, &mut budget, &mut |actions: &[Timed], budget: &mut Budget| {
+        budget.take() && fails(&Plan { setup: plan.setup.clone(), actions: actions.to_vec() })
+    });
     fewer_devices(&mut best, &mut budget, &mut fails);
     earlier_end(&mut best, &mut budget, &mut fails);
     Shrunk { plan: best, runs: budget.runs }

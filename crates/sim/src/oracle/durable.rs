@@ -86,7 +86,14 @@ impl Oracle for Durable {
                 }
             }
             What::Stored { entries, .. } => {
-                self.devices.entry(device).or_default().stored.extend(entries.iter().copied());
+                let stored = &mut self.devices.entry(device).or_default().stored;
+                for (journal, position) in entries {
+                    // A second entry at one place proves a fork, and is kept beside the first, which counts.
+                    let last = stored.entry(*journal).or_insert(*position);
+                    if last.seq < position.seq {
+                        *last = *position;
+                    }
+                }
             }
             What::Restarted { frontier, .. } => {
                 let Some(promised) = self.devices.get(&device) else { return Ok(()) };

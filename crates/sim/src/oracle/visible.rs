@@ -40,13 +40,14 @@ struct Disk {
 #[derive(Debug, Default)]
 struct Held {
     seq: u64,
-    recent: BTreeMap<u64, EntryHash>,
+    /// Two entries at one place are both kept: they prove a fork.
+    recent: BTreeSet<(u64, EntryHash)>,
 }
 
 impl Held {
     fn store(&mut self, position: Position) {
         self.seq = self.seq.max(position.seq);
-        self.recent.insert(position.seq, position.hash);
+        self.recent.insert((position.seq, position.hash));
         if self.recent.len() > RECENT {
             self.recent.pop_first();
         }
@@ -54,7 +55,9 @@ impl Held {
 
     /// Whether this very entry is durable, as far as its hash is remembered.
     fn has(&self, position: Position) -> bool {
-        position.seq <= self.seq && self.recent.get(&position.seq).is_none_or(|hash| *hash == position.hash)
+        let (least, most) = (EntryHash([0; 32]), EntryHash([255; 32]));
+        let mut there = self.recent.range((position.seq, least)..=(position.seq, most)).peekable();
+        position.seq <= self.seq && (there.peek().is_none() || there.any(|(_, hash)| *hash == position.hash))
     }
 }
 

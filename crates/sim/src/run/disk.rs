@@ -105,12 +105,12 @@ impl HostDisk {
                 Files::Memory(model)
             }
             Medium::Disk => {
-                let (live, mut random) = (Disk::new(), Random::new(seed));
+                let (live, mut random) = (Disk::live(Vec::new()), Random::new(seed));
                 let key = StoreKey::from_bytes(random.array());
                 let store = Store::create_backend(live.backend(), &key, id, Place::default()).map_err(text)?;
                 store.apply(&[first]).map_err(text)?;
                 drop(store);
-                Files::Real(Real { key, shadow: Disk::from_image(live.image()), live, store: None, history: None })
+                Files::Real(Real { key, shadow: Disk::durable(live.image()), live, store: None, history: None })
             }
         };
         Ok(HostDisk { files, queue: VecDeque::new(), busy: None, slow_sync_ms: None })
@@ -163,13 +163,14 @@ impl HostDisk {
                 }
             }
             Files::Real(real) => {
-                busy.iter().flat_map(|busy| busy.done(now_ms, at_operation)).for_each(|op| real.follow(op));
+                busy.into_iter().flat_map(|busy| busy.done(now_ms, at_operation)).for_each(|op| real.follow(op));
                 let found = real.shadow.after(loss, &mut Random::new(seed));
                 // The process is gone: what its store does while it is dropped must not matter to anybody.
                 real.live.fail_after(0, Fault::Broken);
                 real.store = None;
-                real.shadow = Disk::from_image(found.image());
-                real.live = found;
+                let image = found.image();
+                real.shadow = Disk::durable(image.clone());
+                real.live = Disk::live(image);
             }
         }
     }
@@ -245,7 +246,7 @@ impl HostDisk {
     pub(super) fn finish(&mut self) -> Option<Finished> {
         let busy = self.busy.take()?;
         match &mut self.files {
-            Files::Real(real) => busy.ops.iter().for_each(|op| real.follow(op)),
+            Files::Real(real) => busy.ops.into_iter().for_each(|op| real.follow(op)),
             Files::Memory(model) => {
                 if let Finished::Committed(group) = &busy.finished {
                     group.iter().for_each(|batch| model.store.apply(batch));
@@ -310,13 +311,15 @@ impl HostDisk {
 
 impl Busy {
     /// The operations that were done when it was cut.
-    fn done(&self, now_ms: u64, at_operation: Option<u64>) -> &[Op] {
+    fn done(mut self, now_ms: u64, at_operation: Option<u64>) -> Vec<Op> {
         let all = self.ops.len() as u64;
         let by_time = || {
             let (past, whole) = (now_ms.saturating_sub(self.begun_ms), self.ends_ms - self.begun_ms);
-            if whole == 0 { 0 } else { all * past.min(whole) / whole }
+            (all * past.min(whole)).checked_div(whole).unwrap_or(0)
         };
-        &self.ops[..at_operation.unwrap_or_else(by_time).min(all) as usize]
+        let done = at_operation.unwrap_or_else(by_time).min(all) as usize;
+        self.ops.truncate(done);
+        self.ops
     }
 }
 
@@ -351,11 +354,11 @@ impl Real {
     }
 
     /// The shadow does what the live disk has done.
-    fn follow(&mut self, op: &Op) {
-        self.shadow.perform(op);
+    fn follow(&mut self, op: Op) {
         if let Some(history) = &mut self.history {
             history.ops.push(op.clone());
         }
+        self.shadow.follow(op);
     }
 
     /// Closes the store; what it still writes is on the disk.
@@ -369,9 +372,7 @@ impl Real {
     fn recorded<T>(&mut self, work: impl FnOnce(&mut Real) -> T) -> T {
         self.live.record();
         let done = work(self);
-        for op in self.live.take_recording() {
-            self.follow(&op);
-        }
+        self.live.take_recording().into_iter().for_each(|op| self.follow(op));
         done
     }
 }

@@ -109,7 +109,7 @@ impl Outcome {
 pub fn run(plan: &Plan, app: &dyn App, oracles: Vec<Box<dyn Oracle>>, options: Options) -> Outcome {
     let mut run = Run::new(plan, app, oracles, options);
     match run.begin() {
-        Ok(()) => run.to_the_end(),
+        Ok(()) => run.play(),
         Err(what) => run.watch.violate("opens", run.now_ms, None, what),
     }
     run.finish()
@@ -361,20 +361,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn to_the_end(&mut self) {
+    fn play(&mut self) {
         self.until(self.plan.setup.end_ms);
         self.rest();
     }
 
     /// Handles every event up to and with `end_ms`.
     fn until(&mut self, end_ms: u64) {
-        while let Some(((at_ms, _), event)) = self
-            .queue
-            .first_key_value()
-            .map(|(k, _)| *k)
-            .filter(|k| k.0 <= end_ms)
-            .and_then(|k| self.queue.remove_entry(&k))
-        {
+        while self.queue.first_key_value().is_some_and(|((at_ms, _), _)| *at_ms <= end_ms) {
+            let Some(((at_ms, _), event)) = self.queue.pop_first() else { break };
             self.now_ms = self.now_ms.max(at_ms);
             self.outcome.events += 1;
             if self.outcome.events > EVENTS {
