@@ -36,8 +36,6 @@ pub enum Breakage {
     RepeatFrontiers,
     /// A batch is committed in two halves.
     HalfBatch,
-    /// Every third batch leaves out how far journals of others are held.
-    ForgetJournal,
     /// What a peer offers is asked for a minute later.
     AskLate,
 }
@@ -60,7 +58,6 @@ impl Breakage {
         Breakage::UnboundedCache,
         Breakage::RepeatFrontiers,
         Breakage::HalfBatch,
-        Breakage::ForgetJournal,
         Breakage::AskLate,
     ];
 }

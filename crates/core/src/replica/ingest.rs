@@ -258,7 +258,8 @@ impl Replica {
             let from = known.journals.get(&journal).map_or(0, |journal| journal.receiving.seq) + 1;
             let links = self.links.iter();
             let offers = links.filter_map(|(link, state)| Some((*link, *state.space(space)?.offered.get(&journal)?)));
-            if let Some((link, to)) = offers.filter(|(_, to)| *to >= from).max_by_key(|(link, to)| (*link != slow, *to)) {
+            if let Some((link, to)) = offers.filter(|(_, to)| *to >= from).max_by_key(|(link, to)| (*link != slow, *to))
+            {
                 self.ask_of(link, space, journal, from, to);
             }
         }

@@ -356,10 +356,6 @@ impl Replica {
             let rest = ops.split_off(ops.len() / 2);
             effects = vec![Effect::Half(rest, effects)];
         }
-        if self.breaks(Breakage::ForgetJournal) && self.last_batch.is_multiple_of(3) {
-            let me = self.device();
-            ops.retain(|op| !matches!(op, StoreOp::PutJournal { journal, .. } if journal.device != me));
-        }
         self.last_batch += 1;
         self.batches.insert(self.last_batch, effects);
         self.outputs.push_back(Output::Store(Batch { id: self.last_batch, ops }));

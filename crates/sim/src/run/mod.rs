@@ -107,12 +107,7 @@ impl Outcome {
 
 /// Runs a plan to its end and lets the oracles judge it.
 pub fn run(plan: &Plan, app: &dyn App, oracles: Vec<Box<dyn Oracle>>, options: Options) -> Outcome {
-    let mut run = Run::new(plan, app, oracles, options);
-    match run.begin() {
-        Ok(()) => run.play(),
-        Err(what) => run.watch.violate("opens", run.now_ms, None, what),
-    }
-    run.finish()
+    Run::new(plan, app, oracles, options).judged()
 }
 
 /// The same, with a mistake in every device that is made on purpose.
@@ -126,11 +121,7 @@ pub fn run_broken(
 ) -> Outcome {
     let mut run = Run::new(plan, app, oracles, options);
     run.breakage = Some(breakage);
-    match run.begin() {
-        Ok(()) => run.to_the_end(),
-        Err(what) => run.watch.violate("opens", run.now_ms, None, what),
-    }
-    run.finish()
+    run.judged()
 }
 
 /// Something that is to happen.
@@ -336,6 +327,14 @@ impl<'a> Run<'a> {
             active_ms: 0,
             moved_ms: 0,
         }
+    }
+
+    fn judged(mut self) -> Outcome {
+        match self.begin() {
+            Ok(()) => self.play(),
+            Err(what) => self.watch.violate("opens", self.now_ms, None, what),
+        }
+        self.finish()
     }
 
     /// Makes the devices and switches them on.
