@@ -41,10 +41,10 @@ impl Mischief for Bomber {
             2 => vec![made(hand, document, |doc| {
                 (0..2_000).try_for_each(|key| doc.put(automerge::ROOT, format!("k{key}"), 1))
             })],
-            // A payload that inflates beyond the limit, in place of items.
+            // Items of a kind that nobody knows, which deflate to almost nothing.
             _ => {
-                let body = || ItemBody::Unknown { kind: UNKNOWN_KIND, bytes: vec![0; 6 << 20] };
-                (0..3).map(|_| Item { document: hand.document(), generation: 1, body: body() }).collect()
+                let body = || ItemBody::Unknown { kind: UNKNOWN_KIND, bytes: vec![0; 5 << 20] };
+                (0..2).map(|_| Item { document: hand.document(), generation: 1, body: body() }).collect()
             }
         };
         let bomb = hand.peer.entry(&items);
