@@ -161,7 +161,7 @@ def frame(data):
         0x03: lambda: (r.list(lambda: r.raw(16)),),
         0x04: lambda: (r.text(),),
         0x05: lambda: (r.u8(), r.u32()),
-        0x10: lambda: (handle(), r.bool(), r.raw(32), r.raw(32), r.u64(), r.raw(16), r.u64()),
+        0x10: lambda: (handle(), r.bool(), r.raw(32), r.raw(32), r.u32(), r.u64(), r.raw(16), r.u64()),
         0x11: lambda: (handle(), r.bool(), r.list(lambda: (r.raw(32), r.u64(), r.raw(32)))),
         0x12: lambda: (handle(), r.bytes()),
         0x13: lambda: (handle(),),
@@ -169,6 +169,7 @@ def frame(data):
         0x15: lambda: (handle(), r.bool(), r.list(lambda: (journal(), r.u64(), r.u64(), of()))),
         0x16: lambda: (handle(), r.list(lambda: (journal(), r.u64()))),
         0x17: lambda: (handle(), r.list(lambda: (r.raw(32), r.bytes(), r.list(r.text)))),
+        0x18: lambda: (handle(), r.bool(), r.list(lambda: (r.u64(), r.u8(), digests()))),
         0x20: lambda: (ticket(), r.bytes(), r.raw(32)),
         0x21: lambda: (ticket(), r.raw(32), r.raw(32)),
         0x22: lambda: (ticket(), r.text()),
@@ -178,6 +179,7 @@ def frame(data):
     }
     branch = lambda: {0: lambda: None, 1: lambda: (r.raw(32), r.u64())}[r.u8()]()
     of = lambda: {0: lambda: None, 1: lambda: ("branch", r.raw(32)), 2: lambda: ("entry", r.raw(32))}[r.u8()]()
+    digests = lambda: {0: lambda: None, 1: lambda: [r.raw(16) for _ in range(16)]}[r.u8()]()
     kind = r.u8()
     fields = layouts[kind]()
     r.end()
@@ -247,7 +249,7 @@ def check_frames(v, frames):
                 except (ValueError, UnicodeDecodeError):
                     continue
                 raise SystemExit(f"{name} cut at {end} is read")
-    check("kinds of frames", len(kinds), 19)
+    check("kinds of frames", len(kinds), 20)
     f = {name: frame(data)[1] for name, _, data in frames}
     fill = lambda byte, count: bytes([byte]) * count
     handle, journal, ticket = fill(0x31, 8), (v["collection-tag"], v["device"], v["incarnation"]), fill(0x51, 16)
@@ -262,7 +264,11 @@ def check_frames(v, frames):
         "welcome": (ticket, v["space"], fill(0x53, 32)),
         "refuse": (ticket, "it expired"),
         "grant": (ticket, True, fill(0x54, 5)),
-        "state": (handle, True, fill(0x71, 32), fill(0x72, 32), 1_000, fill(0x73, 16), 999),
+        "state": (handle, True, fill(0x71, 32), fill(0x72, 32), 7, 1_000, fill(0x73, 16), 999),
+        "tree": (handle, True, [
+            (0, 0, [fill(0x7A, 16) if child == 3 else bytes(16) for child in range(16)]),
+            (0x3F << 56, 2, None),
+        ]),
         "roster-have": (handle, True, [(fill(0x74, 32), 4, fill(0x75, 32))]),
         "roster-op": (handle, fill(0x78, 5)),
         "roster-end": (handle,),

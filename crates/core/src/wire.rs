@@ -3,10 +3,15 @@
 //! A frame is one type byte and a body; the transport adds the length and keeps frames of one class in order. Bytes of every
 //! frame are laid down in `docs/protocol.md`; the caps are in [`crate::limits`].
 
+mod tree;
+
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::id::{DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
 use crate::input::Class;
 use crate::limits::*;
+
+pub use tree::{TREE_DEPTH, TreePath, TreePlace};
+use tree::{place, write_place};
 
 /// The protocol version that this build speaks; a hello states the range.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -67,6 +72,15 @@ pub enum Frame {
     },
     /// How far the sender holds journals.
     Frontier(Frontier),
+    /// Digests of places in the hash tree of journals, to find the few that differ.
+    Tree {
+        /// The space.
+        handle: Handle,
+        /// Whether another such frame follows.
+        more: bool,
+        /// Places at which the two sides are known to differ.
+        places: Vec<TreePlace>,
+    },
     /// Asks for entries; answers a complete `Frontier` even when empty.
     Want {
         /// The space.
@@ -172,6 +186,8 @@ pub struct State {
     pub roster: [u8; 32],
     /// Digest of the frontier.
     pub frontier: [u8; 32],
+    /// Journals in that digest.
+    pub journals: u32,
     /// The sender's newest arrival number.
     pub arrival: u64,
     /// The receiver's store, if the sender has synced with it before.
@@ -302,6 +318,7 @@ const FRONTIER: u8 = 0x14;
 const WANT: u8 = 0x15;
 const RECEIPT: u8 = 0x16;
 const PEERS: u8 = 0x17;
+const TREE: u8 = 0x18;
 const JOIN: u8 = 0x20;
 const WELCOME: u8 = 0x21;
 const REFUSE: u8 = 0x22;
@@ -339,6 +356,7 @@ impl Frame {
                     .bool(state.fresh)
                     .raw(&state.roster)
                     .raw(&state.frontier)
+                    .u32(state.journals)
                     .u64(state.arrival);
                 w.raw(&state.seen_store.0).u64(state.seen);
             }
@@ -358,6 +376,10 @@ impl Frame {
                 w.u8(FRONTIER).raw(&frontier.handle.0).bool(frontier.answer).bool(frontier.more);
                 w.u64(frontier.arrival).count(frontier.positions.len());
                 frontier.positions.iter().for_each(|held| write_held(&mut w, held));
+            }
+            Frame::Tree { handle, more, places } => {
+                w.u8(TREE).raw(&handle.0).bool(*more).count(places.len());
+                places.iter().for_each(|place| write_place(&mut w, place));
             }
             Frame::Want { handle, more, ranges } => {
                 w.u8(WANT).raw(&handle.0).bool(*more).count(ranges.len());
@@ -421,6 +443,7 @@ impl Frame {
                 fresh: r.bool("fresh")?,
                 roster: r.array("roster digest")?,
                 frontier: r.array("frontier digest")?,
+                journals: r.u32("journals")?,
                 arrival: r.u64("arrival")?,
                 seen_store: StoreId(r.array("seen store")?),
                 seen: r.u64("seen")?,
@@ -439,6 +462,11 @@ impl Frame {
             },
             ROSTER_END => Frame::RosterEnd { handle: handle(&mut r)? },
             FRONTIER => Frame::Frontier(frontier(&mut r)?),
+            TREE => Frame::Tree {
+                handle: handle(&mut r)?,
+                more: r.bool("more")?,
+                places: list(&mut r, FRAME_PLACES, 10, "places", place)?,
+            },
             WANT => Frame::Want {
                 handle: handle(&mut r)?,
                 more: r.bool("more")?,

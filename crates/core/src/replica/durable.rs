@@ -79,10 +79,11 @@ impl Replica {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Effect::Edited(id, index, result) => self.edit_done(id, index, result),
                 Effect::Applied { space, journal, applied, closed } => {
-                    let known = self.spaces.get_mut(&space).and_then(|space| space.journals.get_mut(&journal));
-                    if let Some(known) = known {
-                        (known.durable_applied, known.durable_closed) = (applied, closed);
+                    let Some(known) = self.spaces.get_mut(&space) else { continue };
+                    if let Some(state) = known.journals.get_mut(&journal) {
+                        (state.durable_applied, state.durable_closed) = (applied, closed);
                     }
+                    known.shown_changed(journal);
                 }
                 Effect::Notify(event) => self.notify(event),
                 Effect::Credit(source) => self.give_back_credit(source),
@@ -128,6 +129,7 @@ impl Replica {
                 journal.durable = position;
                 journal.durable_arrival = arrival;
             }
+            known.shown_changed(id);
         }
         self.recent.put(space, entry);
         if let Some(source) = source {

@@ -45,7 +45,7 @@ impl Replica {
                     let journals = self.spaces.get(&space).map(|known| &known.journals);
                     let skip = journals.and_then(|all| all.get(&journal)).map_or(Position::START, |j| j.state.fork);
                     let load = Load::Entries { space, journal, from, to, limit_bytes, skip };
-                    return self.load(load, LoadPurpose::Serve { link, space });
+                    return self.load(load, LoadPurpose::Serve { link, space, journal });
                 }
                 Next::LoadOne { space, journal, position } => {
                     let Some(state) = self.links.get_mut(&link) else { return };
@@ -57,9 +57,20 @@ impl Replica {
         }
     }
 
-    pub(super) fn serve_loaded(&mut self, link: LinkId, space: SpaceId, entries: Vec<(Position, Vec<u8>)>) {
-        if let Some(state) = self.links.get_mut(&link) {
-            state.loading = false;
+    pub(super) fn serve_loaded(
+        &mut self,
+        link: LinkId,
+        space: SpaceId,
+        journal: JournalId,
+        entries: Vec<(Position, Vec<u8>)>,
+    ) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.loading = false;
+        if entries.is_empty()
+            && let Some(shared) = state.space_mut(space)
+        {
+            // A damaged store: what it has lost cannot be sent, and asking it again would never end.
+            shared.todo.remove(&journal);
         }
         for (position, bytes) in entries {
             // Our own store's bytes: the header says which journal they are of.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::tree::Tree;
 use crate::batch::{JournalState, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::catalogue::{CollectionDefinition, DeletePolicy};
@@ -27,6 +28,8 @@ pub(super) struct Space {
     pub(super) name: Option<String>,
     pub(super) catalogue: BTreeMap<CollectionTag, CollectionDefinition>,
     pub(super) journals: BTreeMap<JournalId, Journal>,
+    /// How far they are shown, in digests.
+    pub(super) tree: Tree,
     pub(super) collections: BTreeMap<CollectionTag, Collection>,
     /// Arrival number of the last entry handed to the store, and of the last that is durable.
     pub(super) arrival: u64,
@@ -276,6 +279,7 @@ impl Space {
             name: None,
             catalogue: BTreeMap::new(),
             journals: BTreeMap::new(),
+            tree: Tree::default(),
             collections: BTreeMap::new(),
             arrival: 0,
             durable_arrival: 0,
@@ -302,14 +306,11 @@ impl Space {
         }
     }
 
-    /// Digest of how far every journal is durably held: equal digests mean that there is nothing to exchange.
-    pub(super) fn frontier_digest(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("farshore 2026 frontier digest v1");
-        for (id, journal) in self.journals.iter().filter(|(_, journal)| journal.durable.seq > 0) {
-            let shown = journal.shown();
-            hasher.update(&id.to_bytes()).update(&shown.seq.to_be_bytes()).update(&shown.hash.0);
+    /// What is shown of a journal may have changed: the hash tree follows.
+    pub(super) fn shown_changed(&mut self, id: JournalId) {
+        if let Some(journal) = self.journals.get(&id).filter(|journal| journal.durable.seq > 0) {
+            self.tree.set(id, journal.shown());
         }
-        *hasher.finalize().as_bytes()
     }
 
     /// Journals whose durable end has arrival number over `after`.
