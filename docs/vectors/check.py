@@ -175,10 +175,11 @@ def frame(data):
         0x22: lambda: (ticket(), r.text()),
         0x23: lambda: (ticket(), r.bool(), r.bytes()),
         0x30: lambda: (handle(), r.rest()),
-        0x31: lambda: (handle(), r.u32(), r.u32(), r.rest()),
+        0x31: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.rest()),
     }
     branch = lambda: {0: lambda: None, 1: lambda: (r.raw(32), r.u64())}[r.u8()]()
-    of = lambda: {0: lambda: None, 1: lambda: ("branch", r.raw(32)), 2: lambda: ("entry", r.raw(32))}[r.u8()]()
+    of = lambda: {0: lambda: None, 1: lambda: ("branch", r.raw(32)), 2: lambda: ("entry", r.raw(32)),
+                  3: lambda: ("rest", r.raw(32), r.u32())}[r.u8()]()
     digests = lambda: {0: lambda: None, 1: lambda: [r.raw(16) for _ in range(16)]}[r.u8()]()
     kind = r.u8()
     fields = layouts[kind]()
@@ -276,12 +277,13 @@ def check_frames(v, frames):
         "frontier-branch": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32), b) for b in (None, (fill(0x79, 32), 1))]),
         "want-branch": (handle, False, [(journal, 4, 1_000_000, ("branch", fill(0x79, 32)))]),
         "want-entry": (handle, False, [(journal, 4, 4, ("entry", fill(0x7a, 32)))]),
+        "want-rest": (handle, False, [(journal, 4, 1_000_000, ("rest", fill(0x7B, 32), 65_000))]),
         "want": (handle, False, [(journal, 4, 1_000_000, None)]),
         "want-nothing": (handle, False, []),
         "receipt": (handle, [(journal, 3)]),
         "peers": (handle, [hint]),
-        "part-first": (handle, len(v["entry"]), 0, v["entry"][:100]),
-        "part-last": (handle, len(v["entry"]), 100, v["entry"][100:]),
+        "part-first": (handle, fill(0x7C, 32), len(v["entry"]), 0, v["entry"][:100]),
+        "part-last": (handle, fill(0x7C, 32), len(v["entry"]), 100, v["entry"][100:]),
         "entry": (handle, v["entry"]),
     }
     for name, fields in expected.items():

@@ -144,6 +144,11 @@ pub const FRAME_PLACES: usize = 60;
 pub const TREE_PLACES: usize = 1024;
 /// Places that are settled by listing their journals; if there are more, all journals are listed.
 pub const TREE_SETTLED: usize = 4096;
+/// Entries of a space of which a cut left the first part here, kept in memory so that the rest is asked for: at most 16 MiB. A
+/// link carries one such entry at a time, and the longest are kept.
+pub const PARTIAL_ENTRIES: usize = 4;
+/// Entries whose rest one link may be asked for over its life and be excused for sending when it came from elsewhere.
+pub const RESTS_ASKED: usize = 64;
 /// Rounds of roster exchange on one link; two suffice unless somebody adds operations meanwhile.
 pub const ROSTER_ROUNDS: u8 = 16;
 /// Roster bytes sent in one round of the exchange; what does not fit goes in the next.

@@ -149,6 +149,8 @@ pub enum Frame {
     Part {
         /// The space.
         handle: Handle,
+        /// Hash of the whole entry, so that a piece finds the pieces before it, which may have come on another link.
+        hash: EntryHash,
         /// Length of the whole entry in bytes.
         total: u32,
         /// Where this piece starts.
@@ -255,6 +257,13 @@ pub struct Range {
 pub enum Of {
     /// Those that the other side shows in its frontier.
     Shown,
+    /// The same; of the first of them, if it has this hash, only the bytes from this offset on: the others came before a cut.
+    Rest {
+        /// Of the entry at `from`.
+        hash: EntryHash,
+        /// In bytes, at least 1.
+        offset: u32,
+    },
     /// Those of the branch that begins with this entry. This build answers nothing to it.
     Branch(EntryHash),
     /// The one entry with this hash, whatever branch it is on; `from` and `to` are its `seq`.
@@ -410,8 +419,8 @@ impl Frame {
             Frame::Entry { handle, bytes } => {
                 w.u8(ENTRY).raw(&handle.0).raw(bytes);
             }
-            Frame::Part { handle, total, offset, bytes } => {
-                w.u8(PART).raw(&handle.0).u32(*total).u32(*offset).raw(bytes);
+            Frame::Part { handle, hash, total, offset, bytes } => {
+                w.u8(PART).raw(&handle.0).raw(&hash.0).u32(*total).u32(*offset).raw(bytes);
             }
         }
         w.finish()
@@ -497,6 +506,7 @@ impl Frame {
             ENTRY => Frame::Entry { handle: handle(&mut r)?, bytes: rest(&mut r)? },
             PART => Frame::Part {
                 handle: handle(&mut r)?,
+                hash: EntryHash(r.array("entry hash")?),
                 total: r.u32("total")?,
                 offset: r.u32("offset")?,
                 bytes: rest(&mut r)?,
@@ -620,6 +630,7 @@ fn frontier(r: &mut Reader<'_>) -> Result<Frontier, DecodeError> {
 const NO_BRANCH: u8 = 0;
 const ON_BRANCH: u8 = 1;
 const BY_HASH: u8 = 2;
+const REST: u8 = 3;
 
 fn write_held(w: &mut Writer, held: &Held) {
     w.raw(&held.journal.to_bytes()).u64(held.position.seq).raw(&held.position.hash.0);
@@ -649,6 +660,7 @@ fn write_range(w: &mut Writer, range: &Range) {
         Of::Shown => w.u8(NO_BRANCH),
         Of::Branch(first) => w.u8(ON_BRANCH).raw(&first.0),
         Of::Entry(hash) => w.u8(BY_HASH).raw(&hash.0),
+        Of::Rest { hash, offset } => w.u8(REST).raw(&hash.0).u32(offset),
     };
 }
 
@@ -658,8 +670,12 @@ fn range(r: &mut Reader<'_>) -> Result<Range, DecodeError> {
         NO_BRANCH => Of::Shown,
         ON_BRANCH => Of::Branch(EntryHash(r.array("branch")?)),
         BY_HASH => Of::Entry(EntryHash(r.array("hash")?)),
+        REST => Of::Rest { hash: EntryHash(r.array("hash")?), offset: r.u32("offset")? },
         _ => return Err(DecodeError::Invalid { field: "range flags" }),
     };
+    if matches!(of, Of::Rest { offset, .. } if offset == 0 || offset as usize >= ENTRY_BYTES) {
+        return Err(DecodeError::Invalid { field: "offset" });
+    }
     if from == 0 || from > to || (matches!(of, Of::Entry(_)) && from != to) {
         return Err(DecodeError::Invalid { field: "range" });
     }

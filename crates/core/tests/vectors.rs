@@ -230,6 +230,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
     let range = Range { journal: journal(), from: 4, to: 1_000_000, of: Of::Shown };
     let of_branch = Range { of: Of::Branch(EntryHash([0x79; 32])), ..range };
     let one = Range { to: 4, of: Of::Entry(EntryHash([0x7a; 32])), ..range };
+    let rest = Range { of: Of::Rest { hash: EntryHash([0x7b; 32]), offset: 65_000 }, ..range };
     let hint = PeerHint {
         device: device().id(),
         peer: vec![0x77; 38],
@@ -244,6 +245,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
     ];
     let piece = |range: std::ops::Range<usize>| Frame::Part {
         handle,
+        hash: EntryHash([0x7c; 32]),
         total: bytes.len() as u32,
         offset: range.start as u32,
         bytes: bytes[range].to_vec(),
@@ -258,6 +260,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         ("tree", Class::Ctl, Frame::Tree { handle, more: true, places }),
         ("want-branch", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![of_branch] }),
         ("want-entry", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![one] }),
+        ("want-rest", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![rest] }),
         ("want", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![range] }),
         ("want-nothing", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![] }),
         ("receipt", Class::Ctl, Frame::Receipt { handle, positions: vec![(journal(), 3)] }),

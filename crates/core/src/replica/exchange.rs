@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::descent::Descent;
-use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
+use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::{
     ASK_MS, FORK_CHECKS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS,
-    FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES,
+    FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES, RESTS_ASKED,
 };
 use crate::output::Event;
 use crate::wire::{Frame, Frontier, Handle, Held, Of, Range, RosterPosition, State, TreePath};
@@ -77,6 +77,8 @@ pub(super) struct SpaceLink {
     pub(super) todo: BTreeMap<JournalId, Outgoing>,
     /// Entries that it asked for by hash.
     pub(super) by_hash: BTreeSet<(JournalId, Position)>,
+    /// Entries whose rest it was asked for: it may send it although it has come from elsewhere meanwhile.
+    pub(super) rests: BTreeSet<EntryHash>,
     /// The journal that was served last.
     pub(super) turn: Option<JournalId>,
     owed: BTreeMap<JournalId, u64>,
@@ -94,6 +96,8 @@ pub(super) struct Outgoing {
     pub(super) wanted_to: u64,
     /// The last entry that went on the bulk stream: the next may only change streams when that one is receipted.
     pub(super) last_bulk: u64,
+    /// Of the next entry, if it has this hash, the peer has the bytes before this offset.
+    pub(super) rest: Option<(EntryHash, u32)>,
 }
 
 /// What was true when a state was sent.
@@ -132,6 +136,7 @@ impl SpaceLink {
             streaming: false,
             todo: BTreeMap::new(),
             by_hash: BTreeSet::new(),
+            rests: BTreeSet::new(),
             turn: None,
             owed: BTreeMap::new(),
             roster_sent: 0,
@@ -153,7 +158,7 @@ impl SpaceLink {
     /// An entry became durable after our last state or frontier.
     pub(super) fn new_entry(&mut self, journal: JournalId, seq: u64) {
         if self.sent.is_some() && self.receipted.get(&journal).is_none_or(|held| *held < seq) {
-            self.todo.entry(journal).or_insert(Outgoing { next: seq, wanted_to: 0, last_bulk: 0 });
+            self.todo.entry(journal).or_insert(Outgoing { next: seq, wanted_to: 0, last_bulk: 0, rest: None });
         }
     }
 
@@ -451,8 +456,16 @@ impl Replica {
         if frontier.answer {
             shared.cursor = Some(frontier.arrival);
         }
+        // The two counted different states, and the other side went on without a tree: then this one lists all, too.
+        let list = frontier.answer && shared.phase == Phase::Descending;
+        if list {
+            shared.phase = Phase::Exchanging;
+        }
         if shared.offered.len() > JOURNALS {
             return self.fault(link, "offered more journals than a space may have");
+        }
+        if list {
+            self.send_frontier(link, space, Reach::Since(0));
         }
         let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
         self.want(link, space, &journals, frontier.answer);
@@ -476,15 +489,28 @@ impl Replica {
             }
             known.asked.insert(*journal, super::space::Asked { link, to, since_ms: now_ms });
             self.check_asked_at.get_or_insert(now_ms + ASK_MS);
-            ranges.push(Range { journal: *journal, from, to, of: Of::Shown });
+            ranges.push(known.range(*journal, from, to));
         }
         if ranges.is_empty() && !answer {
             return;
         }
+        self.note_rests(link, space, &ranges);
         let frames = ranges.len().div_ceil(FRAME_RANGES).max(1);
         for index in 0..frames {
             let chunk = ranges.iter().skip(index * FRAME_RANGES).take(FRAME_RANGES).copied().collect();
             self.send(link, &Frame::Want { handle, more: index + 1 < frames, ranges: chunk });
+        }
+    }
+
+    /// Remembers whose rest a peer is asked for.
+    pub(super) fn note_rests(&mut self, link: LinkId, space: SpaceId, ranges: &[Range]) {
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        for range in ranges {
+            if let Of::Rest { hash, .. } = range.of
+                && shared.rests.len() < RESTS_ASKED
+            {
+                shared.rests.insert(hash);
+            }
         }
     }
 
@@ -509,11 +535,16 @@ impl Replica {
         if shared.want_in > JOURNALS {
             return self.fault(link, "asked for more journals than a space may have");
         }
-        for range in ranges.iter().filter(|range| range.of == Of::Shown) {
+        for range in ranges {
+            let rest = match range.of {
+                Of::Shown => None,
+                Of::Rest { hash, offset } => Some((hash, offset)),
+                Of::Branch(_) | Of::Entry(_) => continue,
+            };
             let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.shown().seq);
             if range.from <= durable {
                 let wanted_to = range.to.min(durable);
-                shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0 });
+                shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0, rest });
             }
         }
         if !more {

@@ -7,6 +7,7 @@
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
 //! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
 //! - [`link`], [`exchange`], [`descent`], [`serve`], [`pair`]: the frames.
+//! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
 
 mod cache;
@@ -18,6 +19,7 @@ mod identity;
 mod ingest;
 mod link;
 mod pair;
+mod parts;
 mod request;
 mod roster_sync;
 mod serve;
