@@ -1,14 +1,36 @@
-//! Farshore's seeded world: many devices on the real core, in virtual time.
+//! Farshore's seeded world: many devices on the real core and the real store, in virtual time.
 //!
-//! A [`World`] holds devices and the links between them. Nothing in it reads a clock or draws a random number of its own: time
-//! is a number that jumps to the next event, and every choice follows from one seed. Jobs run inline.
+//! Nothing here reads a clock or draws a random number of its own: time is a number that jumps to the next event, and every
+//! choice follows from one seed. `docs/simulator.md` is the guide.
 //!
-//! - [`memory`]: a store in maps: small enough to be checked by reading, and what batches are compared with.
-//! - [`device`]: one replica on one store, with its app.
-//! - [`world`]: devices, links, time.
+//! A run, from its seed to its verdict:
+//! - [`plan`]: what a seed expands to before it runs: devices, users' acts and [`fault`]s, as data; [`dice`] is the chance.
+//! - [`app`]: what the users do; [`workload`] is the built-in one.
+//! - [`run`]: the world: devices, disks, links, time.
+//! - [`observe`]: what is seen of it from outside, in [`plain`] data; [`oracle`] judges that; [`timeline`] tells it to people.
+//! - [`sweep`]: many seeds, and what they say together; [`mod@shrink`]: one that fails, made small.
+//!
+//! A scene, for tests that choose every step themselves: [`World`] holds devices and links, and jobs and commits happen at
+//! once, on [`memory`], a store in maps.
 
+pub mod app;
+pub mod convert;
 pub mod device;
+pub mod dice;
+pub mod fault;
+mod limits;
 pub mod memory;
+pub mod observe;
+pub mod oracle;
+pub mod plain;
+pub mod plan;
+pub mod powercut;
+pub mod run;
+pub mod shrink;
+pub mod sweep;
+pub mod timeline;
+mod trace;
+pub mod workload;
 pub mod world;
 
 pub use device::Device;

@@ -85,6 +85,19 @@ impl Reader {
         })
     }
 
+    /// Ids of all documents of a collection, deleted ones too.
+    pub fn documents(&self, space: &SpaceId, collection: &CollectionTag) -> Result<Vec<DocumentId>, StoreError> {
+        self.with(|snapshot| {
+            let mut found = Vec::new();
+            let Some(row) = snapshot.collection(space, collection)? else { return Ok(found) };
+            snapshot.walk(&DOCUMENTS, &key::range(&row.number.to_be_bytes()), |place, _| {
+                found.push(DocumentId(key::part(place, 4)));
+                Ok(true)
+            })?;
+            Ok(found)
+        })
+    }
+
     /// How many documents of a collection have a view.
     ///
     /// # Cost

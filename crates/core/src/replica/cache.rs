@@ -18,6 +18,11 @@ pub(super) struct DocCache {
 }
 
 impl DocCache {
+    /// Bytes held, as estimated.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes a document out, to work on it.
     pub(super) fn take(&mut self, key: &DocKey) -> Option<Box<OpenDocument>> {
         let (document, bytes, used) = self.documents.remove(key)?;
@@ -52,6 +57,11 @@ pub(super) struct RecentEntries {
 }
 
 impl RecentEntries {
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn get(&self, space: SpaceId, journal: JournalId, seq: u64) -> Option<Arc<Entry>> {
         self.entries.get(&(space, journal, seq)).cloned()
     }

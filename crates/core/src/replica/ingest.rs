@@ -237,8 +237,8 @@ impl Replica {
         self.send(link, &Frame::Want { handle, more: false, ranges });
     }
 
-    /// What a peer was asked for and did not send in time is asked of another that offers it. What the first may still send is
-    /// a duplicate, which is harmless.
+    /// What a peer was asked for and did not send in time is asked of another that offers it, or of the same one if there is no
+    /// other. What the first may still send is a duplicate, which is harmless.
     pub(super) fn ask_elsewhere(&mut self) {
         let now_ms = self.now.mono_ms;
         self.check_asked_at = None;
@@ -253,9 +253,10 @@ impl Replica {
         for (space, journal, slow) in due {
             let Some(known) = self.spaces.get(&space) else { continue };
             let from = known.journals.get(&journal).map_or(0, |journal| journal.receiving.seq) + 1;
-            let others = self.links.iter().filter(|(link, _)| **link != slow);
-            let offers = others.filter_map(|(link, state)| Some((*link, *state.space(space)?.offered.get(&journal)?)));
-            if let Some((link, to)) = offers.filter(|(_, to)| *to >= from).max_by_key(|(_, to)| *to) {
+            let links = self.links.iter();
+            let offers = links.filter_map(|(link, state)| Some((*link, *state.space(space)?.offered.get(&journal)?)));
+            if let Some((link, to)) = offers.filter(|(_, to)| *to >= from).max_by_key(|(link, to)| (*link != slow, *to))
+            {
                 self.ask_of(link, space, journal, from, to);
             }
         }

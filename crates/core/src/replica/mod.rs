@@ -52,6 +52,7 @@ use link::Link;
 use pair::{Invitation, PendingJoin};
 use request::EditRequest;
 use space::{Journal, Peer, Space};
+pub use status::Size;
 
 /// A device: everything it knows, and everything it does next.
 #[derive(Debug)]

@@ -166,7 +166,11 @@ impl Replica {
         let changed = shared.said_roster() != Some(digest);
         let lacking = shared.lacking_journals();
         self.send_state(link, space, false);
-        // An entry that cited what was not known yet was dropped: it can be judged now.
+        // An entry that cited what was not known yet was dropped: it can be judged now. It answered a question that is still
+        // noted as open, so that is forgotten first.
+        if let Some(known) = self.spaces.get_mut(&space).filter(|_| changed) {
+            known.asked.retain(|journal, asked| asked.link != link || !lacking.contains(journal));
+        }
         for journal in lacking {
             self.ask(space, journal);
         }

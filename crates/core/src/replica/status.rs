@@ -4,9 +4,25 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::space::Space;
-use crate::id::{CollectionTag, DeviceId, Position};
+use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
+use crate::limits::{BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, RECENT_BYTES};
 use crate::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
+
+/// Entries of others that wait to be checked, in one space: each costs its peer credit, so that all windows of all links
+/// filled with the smallest entries (about 400 bytes) bound them.
+const UNOPENED_ENTRIES: usize = LINKS * (LIVE_WINDOW_BYTES + BULK_WINDOW_BYTES) as usize / 400;
+
+/// One bounded thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// What.
+    pub what: &'static str,
+    /// How large it is now.
+    pub size: u64,
+    /// What it must not pass.
+    pub limit: u64,
+}
 
 impl Replica {
     /// Takes stock. Cost: grows with journals and members, never with documents.
@@ -27,6 +43,32 @@ impl Replica {
             links: links.collect(),
             unstored_batches: self.batches.len() as u64,
         }
+    }
+
+    /// Queues and memory against their limits, for tests and for whoever watches a process. Cost: grows with journals and links.
+    pub fn sizes(&self) -> Vec<Size> {
+        let spaces = || self.spaces.values();
+        let most = |sizes: &mut dyn Iterator<Item = usize>| sizes.max().unwrap_or(0) as u64;
+        let shared = || self.links.values().flat_map(|state| state.spaces.values());
+        let size = |what, size, limit: usize| Size { what, size, limit: limit as u64 };
+        vec![
+            size("links", self.links.len() as u64, LINKS),
+            size("cached document bytes", self.cache.bytes() as u64, CACHE_BYTES),
+            size("recent entry bytes", self.recent.bytes() as u64, RECENT_BYTES),
+            size("opened payload bytes of a space", most(&mut spaces().map(|space| space.opened_bytes)), OPENED_BYTES),
+            size(
+                "unopened entries of a space",
+                most(&mut spaces().map(|space| space.unopened.len())),
+                UNOPENED_ENTRIES,
+            ),
+            size("journals of a space", most(&mut spaces().map(|space| space.journals.len())), JOURNALS),
+            size("offered journals of a link", most(&mut shared().map(|space| space.offered.len())), JOURNALS),
+        ]
+    }
+
+    /// Digest of a space's roster: equal for equal sets of operations.
+    pub fn roster_digest(&self, space: &SpaceId) -> Option<[u8; 32]> {
+        self.spaces.get(space).map(|space| space.roster.digest())
     }
 
     fn space_status(&self, space: &Space) -> SpaceStatus {

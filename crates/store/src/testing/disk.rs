@@ -54,8 +54,18 @@ pub enum Loss {
     Power,
 }
 
+/// Which sides a disk keeps: both, or one of them where another disk keeps the other, to copy less.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Sides {
+    #[default]
+    Both,
+    Live,
+    Durable,
+}
+
 #[derive(Default)]
 struct State {
+    sides: Sides,
     live: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Op>,
@@ -100,9 +110,24 @@ impl Disk {
         disk
     }
 
+    /// A disk that holds `image` and does not keep apart what is durable: for a process whose operations are recorded and
+    /// done again on [`Disk::durable`].
+    pub fn live(image: Vec<u8>) -> Self {
+        let disk = Disk::new();
+        (disk.state().sides, disk.state().live) = (Sides::Live, image);
+        disk
+    }
+
+    /// A disk that holds `image`, durably, and is only ever given operations and cut: nobody reads it.
+    pub fn durable(image: Vec<u8>) -> Self {
+        let disk = Disk::new();
+        (disk.state().sides, disk.state().durable) = (Sides::Durable, image);
+        disk
+    }
+
     /// What a reader of the disk sees now.
     pub fn image(&self) -> Vec<u8> {
-        self.state().live.clone()
+        self.state().read()
     }
 
     /// A backend for `Store::create_backend` or `open_backend`.
@@ -148,6 +173,11 @@ impl Disk {
 
     /// Does one operation, as recorded from another disk.
     pub fn perform(&self, op: &Op) {
+        self.follow(op.clone());
+    }
+
+    /// The same, of an operation that nobody else needs.
+    pub fn follow(&self, op: Op) {
         self.state().perform(op);
     }
 
@@ -155,7 +185,7 @@ impl Disk {
     pub fn after(&self, loss: Loss, random: &mut Random) -> Disk {
         let state = self.state();
         let mut image = match loss {
-            Loss::Kill => return Disk::from_image(state.live.clone()),
+            Loss::Kill => return Disk::from_image(state.read()),
             Loss::Power => state.durable.clone(),
         };
         for op in &state.pending {
@@ -174,15 +204,27 @@ impl Disk {
 }
 
 impl State {
-    fn perform(&mut self, op: &Op) {
-        change(&mut self.live, op);
+    fn read(&self) -> Vec<u8> {
+        if self.sides != Sides::Durable {
+            return self.live.clone();
+        }
+        let mut image = self.durable.clone();
+        self.pending.iter().for_each(|op| change(&mut image, op));
+        image
+    }
+
+    fn perform(&mut self, op: Op) {
+        if self.sides != Sides::Durable {
+            change(&mut self.live, &op);
+        }
         match op {
+            _ if self.sides == Sides::Live => {}
             Op::Sync => {
                 for op in self.pending.drain(..) {
                     change(&mut self.durable, &op);
                 }
             }
-            op => self.pending.push(op.clone()),
+            op => self.pending.push(op),
         }
     }
 
@@ -198,9 +240,12 @@ impl State {
                 (Fault::Full, Op::Sync) => {}
             }
         }
-        self.perform(&op);
-        if let Some(recording) = &mut self.recording {
-            recording.push(op);
+        match &mut self.recording {
+            Some(recording) => {
+                recording.push(op.clone());
+                self.perform(op);
+            }
+            None => self.perform(op),
         }
         Ok(())
     }

@@ -1,0 +1,169 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use farshore_sim::plan::Profile;
+use farshore_sim::run::{Medium, Options};
+
+/// A world of Farshore devices from one seed: the real core and the real store, in virtual time, with everything going wrong.
+#[derive(Debug, Parser)]
+#[command(
+    name = "farshore-sim",
+    version,
+    max_term_width = 110,
+    after_help = "Run a thousand seeds and keep a record, so that it can be stopped and go on:\n  \
+        farshore-sim run --seeds 0..1000 --jobs 2 --record seeds.jsonl\n\n\
+        Look at one:\n  farshore-sim trace --seed 42 | less\n\n\
+        Make one that fails small, and look at that:\n  farshore-sim shrink --seed 42 --out small.plan\n  \
+        farshore-sim trace --plan small.plan\n\n\
+        Exit codes: 0 nothing was broken, 1 something was, 2 the command line or a file is wrong."
+)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run seeds, and say what was broken and which faults fired
+    Run(Run),
+    /// Show one run as a timeline, or write its plan and trace hash to a file
+    Trace(Trace),
+    /// Run a file of `trace --out` or `shrink` again, and compare the trace hash if it holds one
+    Replay(Replay),
+    /// Find a small plan that still breaks the same guarantee
+    Shrink(Shrink),
+    /// Cut the power after every disk operation of small workloads
+    Powercuts(Powercuts),
+    /// Name every kind of fault
+    ListFaults,
+    /// Name every oracle, and what it promises
+    ListOracles,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// One seed
+    #[arg(long, conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+    /// From the first seed up to the second, which is left out, as in 0..1000
+    #[arg(long, value_parser = range, default_value = "0..100")]
+    pub(crate) seeds: std::ops::Range<u64>,
+    /// How many seeds to run at a time
+    #[arg(long, default_value_t = 1)]
+    pub(crate) jobs: usize,
+    /// Append one line for each seed to this file, and leave out seeds that it holds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// One JSON line for each seed, and one for the summary
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The seed
+    #[arg(long, required_unless_present = "plan", conflicts_with = "plan")]
+    pub(crate) seed: Option<u64>,
+    /// A plan from a file instead
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Write the plan and the trace hash here instead of showing a timeline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The file
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Shrink {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Where to write the small plan
+    #[arg(long, value_name = "FILE", default_value = "small.plan")]
+    pub(crate) out: PathBuf,
+    /// Run at most so many plans
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) runs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Powercuts {
+    /// Which workloads, by seed
+    #[arg(long, value_parser = range, default_value = "0..50")]
+    pub(crate) workloads: std::ops::Range<u64>,
+    /// Append one line for each workload to this file, and leave out those that it holds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// How many workloads to run at a time
+    #[arg(long, default_value_t = 1)]
+    pub(crate) jobs: usize,
+}
+
+/// How plans are drawn and run.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct How {
+    /// What kind of runs to draw: mixed, quiet, week or busy
+    #[arg(long, default_value = "mixed")]
+    pub(crate) profile: Profile,
+    /// What devices keep their data on
+    #[arg(long, value_enum, default_value_t = Store::Disk)]
+    pub(crate) store: Store,
+    /// Check each signature on each device, instead of once for all
+    #[arg(long)]
+    pub(crate) verify_all: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Store {
+    /// The real store on a disk in memory
+    Disk,
+    /// Maps: faster, without the store
+    Memory,
+}
+
+impl How {
+    pub(crate) fn options(self, keep: bool) -> Options {
+        let medium = match self.store {
+            Store::Disk => Medium::Disk,
+            Store::Memory => Medium::Memory,
+        };
+        Options { medium, memoize: !self.verify_all, keep, record_disk: None }
+    }
+
+    /// What else a person must type to repeat a seed.
+    pub(crate) fn typed(self) -> String {
+        let mut text = String::new();
+        if self.profile != Profile::Mixed {
+            text.push_str(&format!(" --profile {}", self.profile));
+        }
+        if self.store == Store::Memory {
+            text.push_str(" --store memory");
+        }
+        text
+    }
+}
+
+fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("give two numbers, as in 0..1000")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("`{text}`: {error}"));
+    let (from, to) = (number(from)?, number(to)?);
+    if from >= to { Err("the second number must be larger than the first".into()) } else { Ok(from..to) }
+}

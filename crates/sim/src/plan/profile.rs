@@ -1,0 +1,47 @@
+//! What kind of runs to draw: sizes, lengths and how much goes wrong.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A kind of run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// 2 to 24 devices, hundreds of edits, dozens of faults of a random half of the kinds.
+    Mixed,
+    /// The same world without faults.
+    Quiet,
+    /// 30 devices, one edit per 10 minutes each, a week long, with the faults of a week.
+    Week,
+    /// 10 devices, one edit a second each, ten minutes long, no faults: what speed is measured with.
+    Busy,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Profile; 4] = [Profile::Mixed, Profile::Quiet, Profile::Week, Profile::Busy];
+
+    /// The name that people type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Mixed => "mixed",
+            Profile::Quiet => "quiet",
+            Profile::Week => "week",
+            Profile::Busy => "busy",
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Profile::ALL.into_iter().find(|profile| profile.name() == text);
+        found.ok_or_else(|| format!("no profile `{text}`; there are mixed, quiet, week and busy"))
+    }
+}

@@ -1,0 +1,250 @@
+//! Inputs into replicas, and what they ask for, done in virtual time.
+
+use farshore_core::batch::Load;
+use farshore_core::entry::Entry;
+use farshore_core::id::{JournalId, Position};
+use farshore_core::input::{Class, Input, LinkId};
+use farshore_core::job::JobResult;
+use farshore_core::output::{Event as CoreEvent, Output};
+use farshore_core::wire::Frame;
+
+use super::disk::{Finished, Task, entries};
+use super::host::Engine;
+use super::{Event, Run};
+use crate::limits::MEASURE_INPUTS;
+use crate::observe::{DeviceNo, FrameKind, What};
+
+impl Run<'_> {
+    /// Gives a replica an input, unless it is one that must wait for room, and does what it asks for.
+    pub(super) fn feed(&mut self, device: DeviceNo, input: Input) {
+        let host = &mut self.hosts[device];
+        let may_wait = matches!(input, Input::Frame { .. } | Input::Request { .. });
+        if may_wait && (!host.has_room() || !host.inbox.is_empty()) && host.replica().is_some() {
+            host.inbox.push_back(input);
+            return;
+        }
+        self.handle(device, input);
+        self.take_waiting(device);
+    }
+
+    /// Takes in what waited for room.
+    fn take_waiting(&mut self, device: DeviceNo) {
+        while self.hosts[device].has_room() {
+            let Some(input) = self.hosts[device].inbox.pop_front() else { return };
+            self.handle(device, input);
+        }
+    }
+
+    fn handle(&mut self, device: DeviceNo, input: Input) {
+        let host = &mut self.hosts[device];
+        let now = host.now(self.now_ms);
+        let Engine::Up(replica) = &mut host.engine else { return };
+        self.trace.input(device, now, &input);
+        self.outcome.inputs += 1;
+        replica.handle(now, input);
+        host.inputs += 1;
+        if host.inputs.is_multiple_of(MEASURE_INPUTS) {
+            self.measure(device);
+        }
+        self.drain(device);
+    }
+
+    /// Takes outputs until there are none, starts the disk, and sets the alarm.
+    pub(super) fn drain(&mut self, device: DeviceNo) {
+        while let Engine::Up(replica) = &mut self.hosts[device].engine {
+            let Some(output) = replica.poll_output() else { break };
+            self.trace.output(device, &output);
+            self.output(device, output);
+        }
+        self.work_disk(device);
+        let host = &mut self.hosts[device];
+        let timeout = host.replica().and_then(|replica| replica.poll_timeout());
+        let wake_ms = timeout.map(|(mono_ms, _)| host.world_ms(mono_ms).max(self.now_ms));
+        if host.wake_ms != wake_ms {
+            host.wake_ms = wake_ms;
+            let life = host.life;
+            if let Some(at_ms) = wake_ms {
+                self.at(at_ms, Event::Wake { device, life });
+            }
+        }
+    }
+
+    fn output(&mut self, device: DeviceNo, output: Output) {
+        let host = &mut self.hosts[device];
+        match output {
+            Output::Store(batch) => {
+                host.batches += 1;
+                host.disk.push(Task::Batch(batch));
+            }
+            Output::Load { id, load } => self.load(device, id, load),
+            Output::Job { id, job } => {
+                host.calls += 1;
+                let life = host.life;
+                let result = Box::new(self.jobs.run(job));
+                let (least, most) = self.plan.setup.job_ms;
+                let ms = self.dice.range(least, most);
+                self.in_ms(ms, Event::Job { device, life, id, result });
+            }
+            Output::Send { link, class, frame } => self.send(device, link, class, frame),
+            Output::Close { link, reason } => self.close(device, link.0, &reason),
+            Output::Reply { id, result } => self.reply(device, id, result),
+            Output::Notify(event) => self.notify(device, event),
+            Output::KeepPeers(peers) => self.keep_peers(device, peers),
+        }
+    }
+
+    fn load(&mut self, device: DeviceNo, id: u64, load: Load) {
+        let host = &mut self.hosts[device];
+        host.calls += 1;
+        host.disk.push(Task::Load { id, load });
+    }
+
+    /// Lets the disk begin what is next.
+    pub(super) fn work_disk(&mut self, device: DeviceNo) {
+        let host = &mut self.hosts[device];
+        let Some((ends_ms, operations)) = host.disk.begin(self.now_ms, &self.plan.setup.disk, &mut self.dice) else {
+            return;
+        };
+        self.trace.disk(device, operations, ends_ms);
+        let life = host.life;
+        // A planned cut strikes when its count of operations is reached: at its share of the time that they take.
+        if let Some(crash) = &mut host.crash {
+            if crash.operations < operations {
+                let at_operation = Some(crash.operations);
+                let share = (ends_ms - self.now_ms) * crash.operations / operations;
+                self.at(self.now_ms + share, Event::Crash { device, at_operation });
+            } else {
+                crash.operations -= operations;
+            }
+        }
+        self.at(ends_ms, Event::Disk { device, life });
+    }
+
+    pub(super) fn disk_done(&mut self, device: DeviceNo, life: u64) {
+        if self.hosts[device].life != life {
+            return;
+        }
+        let Some(Event::Disk { .. }) = self.asleep(device, Event::Disk { device, life }) else { return };
+        self.active_ms = self.now_ms;
+        match self.hosts[device].disk.finish() {
+            None => {}
+            Some(Finished::Committed(group)) => {
+                self.outcome.commits += 1;
+                self.hosts[device].disk_works();
+                for batch in group {
+                    self.see(device, What::Stored { batch: batch.id, entries: entries(&batch) });
+                    self.hosts[device].batches -= 1;
+                    self.feed(device, Input::Stored { batch: batch.id });
+                }
+            }
+            Some(Finished::Loaded { id, loaded }) => {
+                self.hosts[device].calls -= 1;
+                self.feed(device, Input::Loaded { load: id, loaded });
+            }
+            Some(Finished::Failed(reason)) => return self.disk_failed(device, reason),
+        }
+        self.work_disk(device);
+    }
+
+    pub(super) fn job_done(&mut self, device: DeviceNo, life: u64, id: u64, result: Box<JobResult>) {
+        if self.hosts[device].life != life {
+            return;
+        }
+        let Some(Event::Job { result, .. }) = self.asleep(device, Event::Job { device, life, id, result }) else {
+            return;
+        };
+        self.active_ms = self.now_ms;
+        self.hosts[device].calls -= 1;
+        self.feed(device, Input::JobDone { job: id, result: *result });
+    }
+
+    pub(super) fn wake(&mut self, device: DeviceNo, life: u64) {
+        let host = &mut self.hosts[device];
+        if host.life != life || host.wake_ms != Some(self.now_ms) {
+            return;
+        }
+        if host.asleep.is_some() {
+            host.wake_ms = None; // It is asked again when the device wakes up.
+            return;
+        }
+        host.wake_ms = None;
+        self.feed(device, Input::Wake);
+    }
+
+    fn send(&mut self, device: DeviceNo, link: LinkId, class: Class, frame: Vec<u8>) {
+        let Some(known) = self.links.links.get(&link.0) else { return };
+        let Some(side) = known.side(device).filter(|side| known.known[*side]) else { return };
+        let to = known.ends[1 - side];
+        self.outcome.frames += 1;
+        self.outcome.frame_bytes += frame.len() as u64;
+        let kind = FrameKind::of(&frame);
+        let (entry, receipts) = (entry(&frame), receipts(class, &frame));
+        self.see(
+            device,
+            What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry, receipts },
+        );
+        self.put(device, link.0, side, crate::trace::lane(class), frame);
+    }
+
+    fn notify(&mut self, device: DeviceNo, event: CoreEvent) {
+        match event {
+            CoreEvent::Changed { space, collection, documents, remote } => {
+                self.moved_ms = self.now_ms;
+                if let Some(number) = self.collections.iter().position(|tag| *tag == collection) {
+                    let dirty = documents.iter().map(|document| (number, *document));
+                    self.hosts[device].dirty.extend(dirty);
+                }
+                self.see(device, What::Changed { space, collection, documents, remote });
+            }
+            CoreEvent::InSync { space, device: peer } => self.see(device, What::InSync { space, peer }),
+            CoreEvent::Receipted { space, device: peer, collection, seq } => {
+                self.see(device, What::Receipted { space, peer, collection, seq });
+            }
+            CoreEvent::PeerFault { link, fault } => {
+                let peer = self.links.links.get(&link.0).and_then(|known| Some(known.ends[1 - known.side(device)?]));
+                self.see(device, What::PeerFault { link: link.0, peer: peer.unwrap_or(device), fault });
+            }
+            CoreEvent::JournalRejected { journal, seq, reason, .. } => {
+                self.see(device, What::JournalRejected { journal, seq, reason });
+            }
+            CoreEvent::NewIncarnation { incarnation, reason } => {
+                self.see(device, What::NewIncarnation { incarnation, reason });
+            }
+            CoreEvent::RosterChanged { .. } | CoreEvent::PeerUp { .. } | CoreEvent::PeerDown { .. } => {}
+            CoreEvent::Invited { .. } => {}
+            _ => {}
+        }
+    }
+}
+
+/// The entry that a frame holds whole.
+fn entry(frame: &[u8]) -> Option<(JournalId, Position)> {
+    /// Kind and handle come before it.
+    const AHEAD: usize = 1 + 8;
+    if FrameKind::of(frame) != FrameKind::Entry {
+        return None;
+    }
+    let entry = Entry::decode(frame.get(AHEAD..)?.to_vec()).ok()?;
+    Some((entry.header.journal, entry.position()))
+}
+
+/// What a frame says of what this device holds.
+fn receipts(class: Class, frame: &[u8]) -> Vec<(JournalId, u64)> {
+    if FrameKind::of(frame) != FrameKind::Receipt {
+        return Vec::new();
+    }
+    match Frame::decode(class, frame) {
+        Ok(Frame::Receipt { positions, .. }) => positions,
+        _ => Vec::new(),
+    }
+}
+
+impl From<Class> for crate::observe::Stream {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Ctl => crate::observe::Stream::Ctl,
+            Class::Live => crate::observe::Stream::Live,
+            Class::Bulk => crate::observe::Stream::Bulk,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Many seeds: one report each, and what they say together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::dice::Dice;
+use crate::fault::FaultKind;
+use crate::oracle::{self, Violation};
+use crate::plan::{Plan, Profile, draw};
+use crate::run::{Options, Outcome, run};
+
+/// Of a hundred seeds, in how many each kind of fault must fire at least, in a range of mixed seeds.
+const LEAST_FIRED_PERCENT: usize = 1;
+/// What the median mixed seed must have at least: devices, edits, faults.
+const LEAST_MEDIANS: [u64; 3] = [5, 300, 20];
+/// A range is judged by its coverage from this many seeds on: with fewer, a kind that fires in 1 % may be absent by chance.
+const JUDGED_SEEDS: usize = 1_000;
+
+/// What one seed came to. One line of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The trace's hash, in hexadecimal.
+    pub trace: String,
+    /// How many devices there were.
+    pub devices: u64,
+    /// Documents that users edited.
+    pub edits: u64,
+    /// Of those, how many were acknowledged.
+    pub acknowledged: u64,
+    /// Faults that took effect, by kind.
+    pub fired: BTreeMap<FaultKind, u64>,
+    /// Virtual milliseconds.
+    pub virtual_ms: u64,
+    /// Round trips from the last fault until everything had converged.
+    pub rest_round_trips: u64,
+    /// Events handled.
+    pub events: u64,
+    /// What was broken.
+    pub violations: Vec<String>,
+}
+
+impl Report {
+    /// Of one outcome.
+    pub fn new(seed: u64, outcome: &Outcome) -> Report {
+        Report {
+            seed,
+            trace: farshore_core::id::hex(&outcome.trace),
+            devices: outcome.devices as u64,
+            edits: outcome.edits,
+            acknowledged: outcome.acknowledged,
+            fired: outcome.fired.clone(),
+            virtual_ms: outcome.virtual_ms,
+            rest_round_trips: outcome.rest_round_trips,
+            events: outcome.events,
+            violations: outcome.violations.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Faults that took effect, of every kind.
+    pub fn faults(&self) -> u64 {
+        self.fired.values().sum()
+    }
+}
+
+/// The plan of a seed.
+pub fn plan_of(seed: u64, profile: Profile) -> Plan {
+    draw(&mut Dice::seeded(seed), seed, profile)
+}
+
+/// Runs a plan with every oracle; a panic is a violation too.
+pub fn judge(plan: &Plan, app: &dyn App, options: Options) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| run(plan, app, oracle::all(), options))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let what = text.unwrap_or_else(|| "a panic without a message".into());
+        let violation = Violation { oracle: "panics", at_ms: 0, device: None, what };
+        Outcome { devices: plan.setup.members.len(), violations: vec![violation], ..Outcome::default() }
+    })
+}
+
+/// What many reports say together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// How many seeds.
+    pub seeds: usize,
+    /// Seeds in which something was broken.
+    pub broken: Vec<u64>,
+    /// Medians of devices, edits, faults, and round trips to rest.
+    pub median_devices: u64,
+    /// See `median_devices`.
+    pub median_edits: u64,
+    /// See `median_devices`.
+    pub median_faults: u64,
+    /// See `median_devices`.
+    pub median_round_trips: u64,
+    /// The most round trips to rest.
+    pub most_round_trips: u64,
+    /// Edits in all, and of those how many were acknowledged.
+    pub edits: u64,
+    /// See `edits`.
+    pub acknowledged: u64,
+    /// Events in all.
+    pub events: u64,
+    /// In how many seeds each kind of fault fired.
+    pub fired: BTreeMap<FaultKind, usize>,
+    /// What the range fails to cover; empty is good.
+    pub shortfalls: Vec<String>,
+}
+
+impl Summary {
+    /// Whether nothing was broken and everything was covered.
+    pub fn is_good(&self) -> bool {
+        self.broken.is_empty() && self.shortfalls.is_empty()
+    }
+}
+
+/// Takes stock of a range of seeds.
+pub fn summarize<'a>(reports: impl IntoIterator<Item = &'a Report>, profile: Profile) -> Summary {
+    let reports: Vec<&Report> = reports.into_iter().collect();
+    let median = |of: fn(&Report) -> u64| {
+        let mut numbers: Vec<u64> = reports.iter().map(|report| of(report)).collect();
+        numbers.sort_unstable();
+        numbers.get(numbers.len() / 2).copied().unwrap_or(0)
+    };
+    let mut fired: BTreeMap<FaultKind, usize> = FaultKind::ALL.iter().map(|kind| (*kind, 0)).collect();
+    for kind in reports.iter().flat_map(|report| report.fired.keys()) {
+        *fired.entry(*kind).or_default() += 1;
+    }
+    let mut summary = Summary {
+        seeds: reports.len(),
+        broken: reports.iter().filter(|report| !report.violations.is_empty()).map(|report| report.seed).collect(),
+        median_devices: median(|report| report.devices),
+        median_edits: median(|report| report.edits),
+        median_faults: median(Report::faults),
+        median_round_trips: median(|report| report.rest_round_trips),
+        most_round_trips: reports.iter().map(|report| report.rest_round_trips).max().unwrap_or(0),
+        edits: reports.iter().map(|report| report.edits).sum(),
+        acknowledged: reports.iter().map(|report| report.acknowledged).sum(),
+        events: reports.iter().map(|report| report.events).sum(),
+        fired,
+        shortfalls: Vec::new(),
+    };
+    if profile == Profile::Mixed && reports.len() >= JUDGED_SEEDS {
+        summary.shortfalls = shortfalls(&summary);
+    }
+    summary
+}
+
+fn shortfalls(summary: &Summary) -> Vec<String> {
+    let mut out = Vec::new();
+    for (kind, seeds) in &summary.fired {
+        if seeds * 100 < summary.seeds * LEAST_FIRED_PERCENT {
+            out.push(format!("{kind} fired in {seeds} of {} seeds, under {LEAST_FIRED_PERCENT} %", summary.seeds));
+        }
+    }
+    let medians = [summary.median_devices, summary.median_edits, summary.median_faults];
+    for ((what, median), least) in ["devices", "edits", "faults"].into_iter().zip(medians).zip(LEAST_MEDIANS) {
+        if median < least {
+            out.push(format!("the median seed has {median} {what}; it must have {least}"));
+        }
+    }
+    out
+}
+
+/// Reads the seeds that a record holds already. Whatever is no whole line of a report is left out: it was being written.
+pub fn read_record(text: &str) -> BTreeMap<u64, Report> {
+    let reports = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
+    reports.map(|report| (report.seed, report)).collect()
+}
+
+/// Runs an app on many seeds: what an app team calls in its tests.
+///
+/// # Errors
+/// The first seed in which something was broken, what, and how to see it again.
+pub fn check(app: &dyn App, seeds: std::ops::Range<u64>, profile: Profile) -> Result<Vec<Report>, String> {
+    let mut reports = Vec::new();
+    for seed in seeds {
+        let outcome = judge(&plan_of(seed, profile), app, Options { memoize: true, ..Options::default() });
+        if let Some(violation) = outcome.violations.first() {
+            let names: BTreeSet<&str> = outcome.violations.iter().map(|violation| violation.oracle).collect();
+            return Err(format!(
+                "seed {seed} of profile {profile}: {violation} (in all: {names:?}); run this seed alone, with \
+                 `Options {{ keep: true, .. }}` for its timeline"
+            ));
+        }
+        reports.push(Report::new(seed, &outcome));
+    }
+    Ok(reports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(seed: u64, kinds: &[FaultKind]) -> Report {
+        let fired = kinds.iter().map(|kind| (*kind, 30)).collect();
+        let outcome = Outcome { devices: 6, edits: 400, fired, ..Outcome::default() };
+        Report::new(seed, &outcome)
+    }
+
+    #[test]
+    fn a_range_in_which_a_kind_of_fault_hardly_fires_is_found_out() {
+        let all = FaultKind::ALL;
+        let mut reports: Vec<Report> = (0..1_000).map(|seed| report(seed, all)).collect();
+        assert_eq!(summarize(&reports, Profile::Mixed).shortfalls, Vec::<String>::new());
+        for report in reports.iter_mut().skip(9) {
+            report.fired.remove(&FaultKind::DiskFull);
+        }
+        let shortfalls = summarize(&reports, Profile::Mixed).shortfalls;
+        assert!(matches!(&shortfalls[..], [one] if one.starts_with("disk-full fired in 9 of 1000")), "{shortfalls:?}");
+    }
+
+    #[test]
+    fn a_record_that_ends_within_a_line_is_read_up_to_there() {
+        let whole = serde_json::to_string(&report(7, &[])).unwrap();
+        let text = format!("{whole}\n{}", &whole[..whole.len() / 2]);
+        assert_eq!(read_record(&text).into_keys().collect::<Vec<_>>(), [7]);
+    }
+}

@@ -1,0 +1,107 @@
+//! A slice of the long runs: seeds of mixed faults, each of which must leave every guarantee standing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use farshore_sim::fault::FaultKind;
+use farshore_sim::oracle;
+use farshore_sim::plan::{Plan, Profile};
+use farshore_sim::run::{Medium, Options, Outcome, run};
+use farshore_sim::sweep::{judge, plan_of};
+
+/// Seeds of the ordinary run. `./prove seeds` runs 20,000.
+const SEEDS: u64 = 14;
+
+fn options(memoize: bool) -> Options {
+    Options { memoize, ..Options::default() }
+}
+
+fn sound(plan: &Plan, options: Options) -> Outcome {
+    let outcome = judge(plan, &plan.setup.workload, options);
+    assert_eq!(outcome.violations, [], "seed {}", plan.setup.seed);
+    outcome
+}
+
+#[test]
+fn no_seed_of_mixed_faults_breaks_a_guarantee() {
+    let mut fired: BTreeMap<FaultKind, u64> = BTreeMap::new();
+    let (mut edits, mut acknowledged) = (0, 0);
+    for seed in 0..SEEDS {
+        let outcome = sound(&plan_of(seed, Profile::Mixed), options(true));
+        edits += outcome.edits;
+        acknowledged += outcome.acknowledged;
+        for (kind, times) in outcome.fired {
+            *fired.entry(kind).or_default() += times;
+        }
+    }
+    let missing: Vec<&FaultKind> = FaultKind::ALL.iter().filter(|kind| !fired.contains_key(kind)).collect();
+    assert!(missing.is_empty(), "these faults never fired: {missing:?}");
+    // A world in which nothing gets through breaks no guarantee either.
+    assert!(acknowledged * 10 >= edits * 9, "{acknowledged} of {edits} edits were acknowledged");
+}
+
+#[test]
+fn without_faults_every_edit_is_acknowledged_and_everything_converges() {
+    for seed in 0..3 {
+        let mut plan = plan_of(seed, Profile::Quiet);
+        plan.actions.truncate(150);
+        plan.setup.members.iter_mut().for_each(|member| member.role = farshore_sim::plan::MemberRole::Admin);
+        let outcome = sound(&plan, Options { keep: true, ..options(true) });
+        let lost: BTreeSet<String> = outcome
+            .observed
+            .iter()
+            .filter_map(|observed| match &observed.what {
+                farshore_sim::observe::What::Unanswered { request } => Some(format!("#{request} was not answered")),
+                farshore_sim::observe::What::Refused { reason, .. } => Some(reason.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(lost, BTreeSet::new());
+        assert_eq!(outcome.faults(), 0);
+    }
+}
+
+#[test]
+fn the_model_of_a_store_serves_as_well_as_the_store() {
+    for seed in 100..103 {
+        sound(&plan_of(seed, Profile::Mixed), Options { medium: Medium::Memory, ..options(true) });
+    }
+}
+
+#[test]
+fn the_same_seed_has_the_same_trace_whether_signatures_are_checked_once_or_by_each() {
+    let plan = plan_of(1, Profile::Mixed);
+    let (once, each) = (sound(&plan, options(true)), sound(&plan, options(false)));
+    assert_eq!(once.trace, each.trace);
+    assert!(once.remembered > 0 && once.verified < each.verified);
+}
+
+#[test]
+fn a_fault_changes_the_trace() {
+    let plan = plan_of(2, Profile::Mixed);
+    let mut other = plan.clone();
+    let fault = other.actions.iter().position(|timed| matches!(timed.action, farshore_sim::plan::Action::Fault(_)));
+    other.actions.remove(fault.unwrap());
+    assert_ne!(sound(&plan, options(true)).trace, sound(&other, options(true)).trace);
+}
+
+#[test]
+fn what_a_plan_says_in_lines_reads_back_and_a_strange_device_is_refused() {
+    let plan = plan_of(5, Profile::Mixed);
+    assert_eq!(Plan::from_lines(&plan.to_lines()).unwrap(), plan);
+    let mut other = plan;
+    other.setup.members.truncate(2);
+    let refused = Plan::from_lines(&other.to_lines()).unwrap_err();
+    assert!(refused.contains("there is no device"), "{refused}");
+}
+
+/// The bytes of a fuzzer make a plan too; the same bytes the same one.
+#[test]
+fn a_world_is_driven_by_bytes() {
+    let bytes: Vec<u8> = (0..600_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let draw = || farshore_sim::plan::draw(&mut farshore_sim::dice::Dice::bytes(&bytes), 9, Profile::Mixed);
+    let mut plan = draw();
+    assert_eq!(plan, draw());
+    plan.actions.truncate(120);
+    let outcome = run(&plan, &plan.setup.workload, oracle::all(), options(true));
+    assert_eq!(outcome.violations, []);
+}
