@@ -296,6 +296,27 @@ def check_frames(v, frames):
     check_certificate(f["join"][1], v["device"])
 
 
+def tree_digest(journals, depth=0):
+    """Section 17, frontier digest: of (path, journal, seq, hash)."""
+    if not journals:
+        return bytes(32)
+    if len(journals) <= 16 or depth == 16:
+        held = b"".join(journal + seq.to_bytes(8, "big") + hash for _, journal, seq, hash in sorted(journals))
+        return kdf("farshore 2026 frontier bucket v1", held)
+    below = [[j for j in journals if j[0] >> (60 - 4 * depth) & 15 == nibble] for nibble in range(16)]
+    return kdf("farshore 2026 frontier branch v1", b"".join(tree_digest(part, depth + 1) for part in below))
+
+
+def check_trees():
+    for count, digest in ((int(count), bytes.fromhex(digest)) for count, digest in rows("tree.txt")):
+        journals = []
+        for index in range(count):
+            journal = bytes([7]) * 16 + index.to_bytes(4, "big") + bytes(28) + bytes([9]) * 16
+            path = int.from_bytes(blake3(journal)[:8], "big")
+            journals.append((path, journal, index % 7 + 1, bytes([index % 256]) * 32))
+        check(f"tree of {count} journals", tree_digest(journals), digest)
+
+
 def check_certificate(data, device):
     """Section 5."""
     r = Reader(data)
@@ -439,6 +460,7 @@ def main():
     check_operations(roster)
     check_ticket(ticket, roster)
     check_frames(v, [(name, stream, bytes.fromhex(value)) for name, stream, value in rows("frames.txt")])
+    check_trees()
     print(f"{checked} checks: the vectors are as docs/protocol.md says")
 
 

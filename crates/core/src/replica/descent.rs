@@ -36,6 +36,11 @@ impl Descent {
         }
     }
 
+    /// Places held, of a message that is coming in and settled.
+    pub(super) fn places(&self) -> usize {
+        self.places_in.len() + self.settled.len()
+    }
+
     /// The places to list: all, if there are too many to name.
     fn take_settled(&mut self) -> BTreeSet<TreePath> {
         let settled = std::mem::take(&mut self.settled);

@@ -192,6 +192,20 @@ mod tests {
     }
 
     #[test]
+    fn digests_are_those_that_were_pinned() {
+        for line in include_str!("../../tests/vectors/tree.txt").lines() {
+            let (count, pinned) = line.split_once(' ').unwrap();
+            let mut tree = Tree::default();
+            for index in 0..count.parse().unwrap() {
+                let hash = EntryHash([index as u8; 32]);
+                tree.set(journal(index), Position { seq: u64::from(index % 7) + 1, hash });
+            }
+            let digest = tree.digest().iter().fold(String::new(), |out, byte| format!("{out}{byte:02x}"));
+            assert_eq!(digest, pinned, "{count} journals");
+        }
+    }
+
+    #[test]
     fn the_digest_depends_on_the_journals_and_not_on_the_order_in_which_they_came() {
         let mut first = tree(0..3_000);
         let mut second = tree((0..3_000).rev().map(|index| (index * 7) % 3_000));
