@@ -161,7 +161,7 @@ def frame(data):
         0x03: lambda: (r.list(lambda: r.raw(16)),),
         0x04: lambda: (r.text(),),
         0x05: lambda: (r.u8(), r.u32()),
-        0x10: lambda: (handle(), r.bool(), r.raw(32), r.raw(32), r.u64(), r.raw(16), r.u64()),
+        0x10: lambda: (handle(), r.bool(), r.raw(32), r.raw(32), r.u32(), r.u64(), r.raw(16), r.u64()),
         0x11: lambda: (handle(), r.bool(), r.list(lambda: (r.raw(32), r.u64(), r.raw(32)))),
         0x12: lambda: (handle(), r.bytes()),
         0x13: lambda: (handle(),),
@@ -169,15 +169,18 @@ def frame(data):
         0x15: lambda: (handle(), r.bool(), r.list(lambda: (journal(), r.u64(), r.u64(), of()))),
         0x16: lambda: (handle(), r.list(lambda: (journal(), r.u64()))),
         0x17: lambda: (handle(), r.list(lambda: (r.raw(32), r.bytes(), r.list(r.text)))),
+        0x18: lambda: (handle(), r.bool(), r.list(lambda: (r.u64(), r.u8(), digests()))),
         0x20: lambda: (ticket(), r.bytes(), r.raw(32)),
         0x21: lambda: (ticket(), r.raw(32), r.raw(32)),
         0x22: lambda: (ticket(), r.text()),
         0x23: lambda: (ticket(), r.bool(), r.bytes()),
         0x30: lambda: (handle(), r.rest()),
-        0x31: lambda: (handle(), r.u32(), r.u32(), r.rest()),
+        0x31: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.rest()),
     }
     branch = lambda: {0: lambda: None, 1: lambda: (r.raw(32), r.u64())}[r.u8()]()
-    of = lambda: {0: lambda: None, 1: lambda: ("branch", r.raw(32)), 2: lambda: ("entry", r.raw(32))}[r.u8()]()
+    of = lambda: {0: lambda: None, 1: lambda: ("branch", r.raw(32)), 2: lambda: ("entry", r.raw(32)),
+                  3: lambda: ("rest", r.raw(32), r.u32())}[r.u8()]()
+    digests = lambda: {0: lambda: None, 1: lambda: [r.raw(16) for _ in range(16)]}[r.u8()]()
     kind = r.u8()
     fields = layouts[kind]()
     r.end()
@@ -247,7 +250,7 @@ def check_frames(v, frames):
                 except (ValueError, UnicodeDecodeError):
                     continue
                 raise SystemExit(f"{name} cut at {end} is read")
-    check("kinds of frames", len(kinds), 19)
+    check("kinds of frames", len(kinds), 20)
     f = {name: frame(data)[1] for name, _, data in frames}
     fill = lambda byte, count: bytes([byte]) * count
     handle, journal, ticket = fill(0x31, 8), (v["collection-tag"], v["device"], v["incarnation"]), fill(0x51, 16)
@@ -262,7 +265,11 @@ def check_frames(v, frames):
         "welcome": (ticket, v["space"], fill(0x53, 32)),
         "refuse": (ticket, "it expired"),
         "grant": (ticket, True, fill(0x54, 5)),
-        "state": (handle, True, fill(0x71, 32), fill(0x72, 32), 1_000, fill(0x73, 16), 999),
+        "state": (handle, True, fill(0x71, 32), fill(0x72, 32), 7, 1_000, fill(0x73, 16), 999),
+        "tree": (handle, True, [
+            (0, 0, [fill(0x7A, 16) if child == 3 else bytes(16) for child in range(16)]),
+            (0x3F << 56, 2, None),
+        ]),
         "roster-have": (handle, True, [(fill(0x74, 32), 4, fill(0x75, 32))]),
         "roster-op": (handle, fill(0x78, 5)),
         "roster-end": (handle,),
@@ -270,12 +277,13 @@ def check_frames(v, frames):
         "frontier-branch": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32), b) for b in (None, (fill(0x79, 32), 1))]),
         "want-branch": (handle, False, [(journal, 4, 1_000_000, ("branch", fill(0x79, 32)))]),
         "want-entry": (handle, False, [(journal, 4, 4, ("entry", fill(0x7a, 32)))]),
+        "want-rest": (handle, False, [(journal, 4, 1_000_000, ("rest", fill(0x7B, 32), 65_000))]),
         "want": (handle, False, [(journal, 4, 1_000_000, None)]),
         "want-nothing": (handle, False, []),
         "receipt": (handle, [(journal, 3)]),
         "peers": (handle, [hint]),
-        "part-first": (handle, len(v["entry"]), 0, v["entry"][:100]),
-        "part-last": (handle, len(v["entry"]), 100, v["entry"][100:]),
+        "part-first": (handle, fill(0x7C, 32), len(v["entry"]), 0, v["entry"][:100]),
+        "part-last": (handle, fill(0x7C, 32), len(v["entry"]), 100, v["entry"][100:]),
         "entry": (handle, v["entry"]),
     }
     for name, fields in expected.items():
@@ -286,6 +294,27 @@ def check_frames(v, frames):
     check("auth signature", ed25519(v["device"], signed("farshore hello v1", message), f["auth"][0]), True)
     check("join", (f["join"][0], f["join"][2]), (ticket, fill(0x52, 32)))
     check_certificate(f["join"][1], v["device"])
+
+
+def tree_digest(journals, depth=0):
+    """Section 17, frontier digest: of (path, journal, seq, hash)."""
+    if not journals:
+        return bytes(32)
+    if len(journals) <= 16 or depth == 16:
+        held = b"".join(journal + seq.to_bytes(8, "big") + hash for _, journal, seq, hash in sorted(journals))
+        return kdf("farshore 2026 frontier bucket v1", held)
+    below = [[j for j in journals if j[0] >> (60 - 4 * depth) & 15 == nibble] for nibble in range(16)]
+    return kdf("farshore 2026 frontier branch v1", b"".join(tree_digest(part, depth + 1) for part in below))
+
+
+def check_trees():
+    for count, digest in ((int(count), bytes.fromhex(digest)) for count, digest in rows("tree.txt")):
+        journals = []
+        for index in range(count):
+            journal = bytes([7]) * 16 + index.to_bytes(4, "big") + bytes(28) + bytes([9]) * 16
+            path = int.from_bytes(blake3(journal)[:8], "big")
+            journals.append((path, journal, index % 7 + 1, bytes([index % 256]) * 32))
+        check(f"tree of {count} journals", tree_digest(journals), digest)
 
 
 def check_certificate(data, device):
@@ -431,6 +460,7 @@ def main():
     check_operations(roster)
     check_ticket(ticket, roster)
     check_frames(v, [(name, stream, bytes.fromhex(value)) for name, stream, value in rows("frames.txt")])
+    check_trees()
     print(f"{checked} checks: the vectors are as docs/protocol.md says")
 
 

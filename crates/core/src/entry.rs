@@ -188,6 +188,14 @@ impl Entry {
         Entry { hash: hash_header(&bytes[..header_len]), version: ENTRY_VERSION, header, bytes, header_len }
     }
 
+    /// Reads the header of an entry of which only the beginning is here, and its hash; `None` if more is needed or it is
+    /// malformed.
+    pub fn peek(bytes: &[u8]) -> Option<(Header, EntryHash)> {
+        let mut r = Reader::new(bytes);
+        let (header, _) = Header::decode(&mut r).ok()?;
+        Some((header, hash_header(&bytes[..bytes.len() - r.remaining()])))
+    }
+
     /// Whether its payload follows a format that this build does not know.
     pub fn is_newer(&self) -> bool {
         self.version > ENTRY_VERSION

@@ -135,6 +135,20 @@ pub const FRONTIER_BUDGET_BYTES: usize = 4 << 20;
 pub const FRONTIER_BUDGET_TIMES: usize = 16;
 /// See [`FRONTIER_BUDGET_BYTES`]; in milliseconds.
 pub const FRONTIER_BUDGET_MS: u64 = 60_000;
+/// Journals below one place of the hash tree of journals up to which they are listed rather than divided: sixteen positions
+/// cost little more than one more level of digests, and save a message.
+pub const TREE_BUCKET: usize = 16;
+/// Places in one `Tree` frame: what fits the ctl cap at 266 bytes each.
+pub const FRAME_PLACES: usize = 60;
+/// Places whose digests one message of the hash tree's comparison holds, 270 kB; where more differ their journals are listed.
+pub const TREE_PLACES: usize = 1024;
+/// Places that are settled by listing their journals; if there are more, all journals are listed.
+pub const TREE_SETTLED: usize = 4096;
+/// Entries of a space of which a cut left the first part here, kept in memory so that the rest is asked for: at most 16 MiB. A
+/// link carries one such entry at a time, and the longest are kept.
+pub const PARTIAL_ENTRIES: usize = 4;
+/// Entries whose rest one link may be asked for over its life and be excused for sending when it came from elsewhere.
+pub const RESTS_ASKED: usize = 64;
 /// Rounds of roster exchange on one link; two suffice unless somebody adds operations meanwhile.
 pub const ROSTER_ROUNDS: u8 = 16;
 /// Roster bytes sent in one round of the exchange; what does not fit goes in the next.

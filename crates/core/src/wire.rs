@@ -3,10 +3,15 @@
 //! A frame is one type byte and a body; the transport adds the length and keeps frames of one class in order. Bytes of every
 //! frame are laid down in `docs/protocol.md`; the caps are in [`crate::limits`].
 
+mod tree;
+
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::id::{DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
 use crate::input::Class;
 use crate::limits::*;
+
+pub use tree::{TREE_DEPTH, TreePath, TreePlace};
+use tree::{place, write_place};
 
 /// The protocol version that this build speaks; a hello states the range.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -67,6 +72,15 @@ pub enum Frame {
     },
     /// How far the sender holds journals.
     Frontier(Frontier),
+    /// Digests of places in the hash tree of journals, to find the few that differ.
+    Tree {
+        /// The space.
+        handle: Handle,
+        /// Whether another such frame follows.
+        more: bool,
+        /// Places at which the two sides are known to differ.
+        places: Vec<TreePlace>,
+    },
     /// Asks for entries; answers a complete `Frontier` even when empty.
     Want {
         /// The space.
@@ -135,6 +149,8 @@ pub enum Frame {
     Part {
         /// The space.
         handle: Handle,
+        /// Hash of the whole entry, so that a piece finds the pieces before it, which may have come on another link.
+        hash: EntryHash,
         /// Length of the whole entry in bytes.
         total: u32,
         /// Where this piece starts.
@@ -172,6 +188,8 @@ pub struct State {
     pub roster: [u8; 32],
     /// Digest of the frontier.
     pub frontier: [u8; 32],
+    /// Journals in that digest.
+    pub journals: u32,
     /// The sender's newest arrival number.
     pub arrival: u64,
     /// The receiver's store, if the sender has synced with it before.
@@ -239,6 +257,13 @@ pub struct Range {
 pub enum Of {
     /// Those that the other side shows in its frontier.
     Shown,
+    /// The same; of the first of them, if it has this hash, only the bytes from this offset on: the others came before a cut.
+    Rest {
+        /// Of the entry at `from`.
+        hash: EntryHash,
+        /// In bytes, at least 1.
+        offset: u32,
+    },
     /// Those of the branch that begins with this entry. This build answers nothing to it.
     Branch(EntryHash),
     /// The one entry with this hash, whatever branch it is on; `from` and `to` are its `seq`.
@@ -302,6 +327,7 @@ const FRONTIER: u8 = 0x14;
 const WANT: u8 = 0x15;
 const RECEIPT: u8 = 0x16;
 const PEERS: u8 = 0x17;
+const TREE: u8 = 0x18;
 const JOIN: u8 = 0x20;
 const WELCOME: u8 = 0x21;
 const REFUSE: u8 = 0x22;
@@ -339,6 +365,7 @@ impl Frame {
                     .bool(state.fresh)
                     .raw(&state.roster)
                     .raw(&state.frontier)
+                    .u32(state.journals)
                     .u64(state.arrival);
                 w.raw(&state.seen_store.0).u64(state.seen);
             }
@@ -358,6 +385,10 @@ impl Frame {
                 w.u8(FRONTIER).raw(&frontier.handle.0).bool(frontier.answer).bool(frontier.more);
                 w.u64(frontier.arrival).count(frontier.positions.len());
                 frontier.positions.iter().for_each(|held| write_held(&mut w, held));
+            }
+            Frame::Tree { handle, more, places } => {
+                w.u8(TREE).raw(&handle.0).bool(*more).count(places.len());
+                places.iter().for_each(|place| write_place(&mut w, place));
             }
             Frame::Want { handle, more, ranges } => {
                 w.u8(WANT).raw(&handle.0).bool(*more).count(ranges.len());
@@ -388,8 +419,8 @@ impl Frame {
             Frame::Entry { handle, bytes } => {
                 w.u8(ENTRY).raw(&handle.0).raw(bytes);
             }
-            Frame::Part { handle, total, offset, bytes } => {
-                w.u8(PART).raw(&handle.0).u32(*total).u32(*offset).raw(bytes);
+            Frame::Part { handle, hash, total, offset, bytes } => {
+                w.u8(PART).raw(&handle.0).raw(&hash.0).u32(*total).u32(*offset).raw(bytes);
             }
         }
         w.finish()
@@ -421,6 +452,7 @@ impl Frame {
                 fresh: r.bool("fresh")?,
                 roster: r.array("roster digest")?,
                 frontier: r.array("frontier digest")?,
+                journals: r.u32("journals")?,
                 arrival: r.u64("arrival")?,
                 seen_store: StoreId(r.array("seen store")?),
                 seen: r.u64("seen")?,
@@ -439,6 +471,11 @@ impl Frame {
             },
             ROSTER_END => Frame::RosterEnd { handle: handle(&mut r)? },
             FRONTIER => Frame::Frontier(frontier(&mut r)?),
+            TREE => Frame::Tree {
+                handle: handle(&mut r)?,
+                more: r.bool("more")?,
+                places: list(&mut r, FRAME_PLACES, 10, "places", place)?,
+            },
             WANT => Frame::Want {
                 handle: handle(&mut r)?,
                 more: r.bool("more")?,
@@ -469,6 +506,7 @@ impl Frame {
             ENTRY => Frame::Entry { handle: handle(&mut r)?, bytes: rest(&mut r)? },
             PART => Frame::Part {
                 handle: handle(&mut r)?,
+                hash: EntryHash(r.array("entry hash")?),
                 total: r.u32("total")?,
                 offset: r.u32("offset")?,
                 bytes: rest(&mut r)?,
@@ -592,6 +630,7 @@ fn frontier(r: &mut Reader<'_>) -> Result<Frontier, DecodeError> {
 const NO_BRANCH: u8 = 0;
 const ON_BRANCH: u8 = 1;
 const BY_HASH: u8 = 2;
+const REST: u8 = 3;
 
 fn write_held(w: &mut Writer, held: &Held) {
     w.raw(&held.journal.to_bytes()).u64(held.position.seq).raw(&held.position.hash.0);
@@ -621,6 +660,7 @@ fn write_range(w: &mut Writer, range: &Range) {
         Of::Shown => w.u8(NO_BRANCH),
         Of::Branch(first) => w.u8(ON_BRANCH).raw(&first.0),
         Of::Entry(hash) => w.u8(BY_HASH).raw(&hash.0),
+        Of::Rest { hash, offset } => w.u8(REST).raw(&hash.0).u32(offset),
     };
 }
 
@@ -630,8 +670,12 @@ fn range(r: &mut Reader<'_>) -> Result<Range, DecodeError> {
         NO_BRANCH => Of::Shown,
         ON_BRANCH => Of::Branch(EntryHash(r.array("branch")?)),
         BY_HASH => Of::Entry(EntryHash(r.array("hash")?)),
+        REST => Of::Rest { hash: EntryHash(r.array("hash")?), offset: r.u32("offset")? },
         _ => return Err(DecodeError::Invalid { field: "range flags" }),
     };
+    if matches!(of, Of::Rest { offset, .. } if offset == 0 || offset as usize >= ENTRY_BYTES) {
+        return Err(DecodeError::Invalid { field: "offset" });
+    }
     if from == 0 || from > to || (matches!(of, Of::Entry(_)) && from != to) {
         return Err(DecodeError::Invalid { field: "range" });
     }

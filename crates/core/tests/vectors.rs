@@ -25,7 +25,7 @@ use farshore_core::seal;
 use farshore_core::time::HybridTime;
 use farshore_core::value::Value;
 use farshore_core::wire::{
-    self, Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, RosterPosition, State,
+    self, Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, RosterPosition, State, TreePath, TreePlace,
 };
 
 const ENTRIES: &str = include_str!("vectors/entry.txt");
@@ -214,6 +214,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         fresh: true,
         roster: [0x71; 32],
         frontier: [0x72; 32],
+        journals: 7,
         arrival: 1_000,
         seen_store: StoreId([0x73; 16]),
         seen: 999,
@@ -229,14 +230,22 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
     let range = Range { journal: journal(), from: 4, to: 1_000_000, of: Of::Shown };
     let of_branch = Range { of: Of::Branch(EntryHash([0x79; 32])), ..range };
     let one = Range { to: 4, of: Of::Entry(EntryHash([0x7a; 32])), ..range };
+    let rest = Range { of: Of::Rest { hash: EntryHash([0x7b; 32]), offset: 65_000 }, ..range };
     let hint = PeerHint {
         device: device().id(),
         peer: vec![0x77; 38],
         addresses: vec!["/ip4/192.168.1.7/tcp/4001".into(), "/ip6/::1/udp/4001/quic-v1".into()],
     };
     let bytes = entry(&edit()).into_bytes();
+    let mut children = [[0; 16]; 16];
+    children[3] = [0x7A; 16];
+    let places = vec![
+        TreePlace { path: TreePath::ROOT, children: Some(Box::new(children)) },
+        TreePlace { path: TreePath::ROOT.child(3).child(15), children: None },
+    ];
     let piece = |range: std::ops::Range<usize>| Frame::Part {
         handle,
+        hash: EntryHash([0x7c; 32]),
         total: bytes.len() as u32,
         offset: range.start as u32,
         bytes: bytes[range].to_vec(),
@@ -248,8 +257,10 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         ("roster-end", Class::Live, Frame::RosterEnd { handle }),
         ("frontier", Class::Ctl, Frame::Frontier(frontier)),
         ("frontier-branch", Class::Ctl, Frame::Frontier(forked)),
+        ("tree", Class::Ctl, Frame::Tree { handle, more: true, places }),
         ("want-branch", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![of_branch] }),
         ("want-entry", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![one] }),
+        ("want-rest", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![rest] }),
         ("want", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![range] }),
         ("want-nothing", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![] }),
         ("receipt", Class::Ctl, Frame::Receipt { handle, positions: vec![(journal(), 3)] }),

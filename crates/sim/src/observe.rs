@@ -294,7 +294,7 @@ pub enum FrameKind {
     State,
     /// Roster positions and operations.
     Roster,
-    /// How far journals are held.
+    /// How far journals are held, in positions or in digests.
     Frontier,
     /// What is asked for.
     Want,
@@ -322,7 +322,7 @@ impl FrameKind {
             Some(0x05) => FrameKind::Credit,
             Some(0x10) => FrameKind::State,
             Some(0x11..=0x13) => FrameKind::Roster,
-            Some(0x14) => FrameKind::Frontier,
+            Some(0x14 | 0x18) => FrameKind::Frontier,
             Some(0x15) => FrameKind::Want,
             Some(0x16) => FrameKind::Receipt,
             Some(0x17) => FrameKind::Peers,

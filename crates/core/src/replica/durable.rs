@@ -84,10 +84,11 @@ impl Replica {
                 Effect::Edited(id, index, result) => self.edit_done(id, index, result),
                 Effect::Half(ops, effects) => self.store_half(ops, effects),
                 Effect::Applied { space, journal, applied, closed } => {
-                    let known = self.spaces.get_mut(&space).and_then(|space| space.journals.get_mut(&journal));
-                    if let Some(known) = known {
-                        (known.durable_applied, known.durable_closed) = (applied, closed);
+                    let Some(known) = self.spaces.get_mut(&space) else { continue };
+                    if let Some(state) = known.journals.get_mut(&journal) {
+                        (state.durable_applied, state.durable_closed) = (applied, closed);
                     }
+                    known.shown_changed(journal);
                 }
                 Effect::Notify(event) => self.notify(event),
                 Effect::Credit(source) => self.give_back_credit(source),
@@ -142,6 +143,7 @@ impl Replica {
                 journal.durable = position;
                 journal.durable_arrival = arrival;
             }
+            known.shown_changed(id);
         }
         self.recent.put(space, entry);
         if let Some(source) = source {

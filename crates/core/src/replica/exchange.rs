@@ -1,31 +1,44 @@
 //! The exchange of one space on one link: compare, ask, stream.
 //!
 //! 1. Both send `State`. Equal digests: done, in one round trip.
-//! 2. Otherwise both send `Frontier`: what changed since the other last had everything, or all of it at a first meeting.
+//! 2. Otherwise both send `Frontier`: what changed since the other last had everything. Without such a number, all of it if
+//!    that is little, and else what differs by the hash tree of journals ([`super::descent`]).
 //! 3. Both answer with `Want`, even if empty; from then on new entries are pushed as they become durable.
 //! 4. Who has everything that was offered sends `State` once more; equal digests end the exchange.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
+use super::descent::Descent;
 use crate::breakage::Breakage;
-use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId, StoreId};
+use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::{
     ASK_MS, FORK_CHECKS, FRAME_POSITIONS, FRAME_RANGES, FRAME_RECEIPTS, FRONTIER_BUDGET_BYTES, FRONTIER_BUDGET_MS,
-    FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES,
+    FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES, RESTS_ASKED,
 };
 use crate::output::Event;
-use crate::wire::{Frame, Frontier, Handle, Held, Of, Range, RosterPosition, State};
+use crate::wire::{Frame, Frontier, Handle, Held, Of, Range, RosterPosition, State, TreePath};
 
 /// A journal and a position in a frontier frame.
 const POSITION_BYTES: usize = 105;
+
+/// Which journals a frontier names.
+#[derive(Debug)]
+pub(super) enum Reach {
+    /// Those that have grown since this arrival number; all for 0.
+    Since(u64),
+    /// Those below these places of the hash tree, and those that have grown since our state was sent.
+    Under(BTreeSet<TreePath>),
+}
 
 /// Where the exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// States are being compared.
     Comparing,
+    /// States differ, and the hash trees are being compared.
+    Descending,
     /// Frontiers differ and are being made equal.
     Exchanging,
     /// Everything offered is here; the digests were compared again, or will be when the other side is done too.
@@ -42,6 +55,9 @@ pub(super) struct SpaceLink {
     theirs: Option<State>,
     /// Whether the last frontier we sent was only what changed.
     sent_delta: bool,
+    /// Set when what changed was not all that differs: arrival numbers do not count until the two agree.
+    no_cursor: bool,
+    pub(super) descent: Descent,
     in_sync: bool,
     pub(super) roster_busy: bool,
     pub(super) roster_rounds: u8,
@@ -62,6 +78,8 @@ pub(super) struct SpaceLink {
     pub(super) todo: BTreeMap<JournalId, Outgoing>,
     /// Entries that it asked for by hash.
     pub(super) by_hash: BTreeSet<(JournalId, Position)>,
+    /// Entries whose rest it was asked for: it may send it although it has come from elsewhere meanwhile.
+    pub(super) rests: BTreeSet<EntryHash>,
     /// The journal that was served last.
     pub(super) turn: Option<JournalId>,
     owed: BTreeMap<JournalId, u64>,
@@ -79,6 +97,8 @@ pub(super) struct Outgoing {
     pub(super) wanted_to: u64,
     /// The last entry that went on the bulk stream: the next may only change streams when that one is receipted.
     pub(super) last_bulk: u64,
+    /// Of the next entry, if it has this hash, the peer has the bytes before this offset.
+    pub(super) rest: Option<(EntryHash, u32)>,
 }
 
 /// What was true when a state was sent.
@@ -86,6 +106,10 @@ pub(super) struct Outgoing {
 struct Sent {
     roster: [u8; 32],
     frontier: [u8; 32],
+    journals: u32,
+    arrival: u64,
+    /// Up to which of the peer's arrival numbers we have everything.
+    seen: Option<u64>,
     own: Vec<(CollectionTag, u64)>,
 }
 
@@ -97,6 +121,8 @@ impl SpaceLink {
             sent: None,
             theirs: None,
             sent_delta: false,
+            no_cursor: false,
+            descent: Descent::default(),
             in_sync: false,
             roster_busy: false,
             roster_rounds: 0,
@@ -111,6 +137,7 @@ impl SpaceLink {
             streaming: false,
             todo: BTreeMap::new(),
             by_hash: BTreeSet::new(),
+            rests: BTreeSet::new(),
             turn: None,
             owed: BTreeMap::new(),
             roster_sent: 0,
@@ -126,12 +153,13 @@ impl SpaceLink {
         self.in_sync = false;
         self.roster_busy = false;
         self.frontier_in.clear();
+        self.descent = Descent::default();
     }
 
     /// An entry became durable after our last state or frontier.
     pub(super) fn new_entry(&mut self, journal: JournalId, seq: u64) {
         if self.sent.is_some() && self.receipted.get(&journal).is_none_or(|held| *held < seq) {
-            self.todo.entry(journal).or_insert(Outgoing { next: seq, wanted_to: 0, last_bulk: 0 });
+            self.todo.entry(journal).or_insert(Outgoing { next: seq, wanted_to: 0, last_bulk: 0, rest: None });
         }
     }
 
@@ -157,25 +185,35 @@ impl Replica {
     /// Says where this device stands; `fresh` asks the other side to say so too.
     pub(super) fn send_state(&mut self, link: LinkId, space: SpaceId, fresh: bool) {
         let (me, incarnation) = (self.device(), self.identity.incarnation);
-        let Some(known) = self.spaces.get(&space) else { return };
+        let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
         let (Some(device), Some(handle)) = (state.device, state.handle(space)) else { return };
+        let Some(store) = state.their_store() else { return };
         let Some(shared) = state.space_mut(space) else { return };
+        let frontier = known.tree.digest();
         let own = known
             .journals
             .iter()
             .filter(|(id, _)| id.device == me && id.incarnation == incarnation)
             .map(|(id, journal)| (id.collection, journal.durable.seq));
-        let sent = Sent { roster: known.roster.digest(), frontier: known.frontier_digest(), own: own.collect() };
-        let peer = known.peers.get(&device);
+        let peer = known.peers.get(&device).filter(|peer| peer.store == Some(store) && !shared.no_cursor);
+        let sent = Sent {
+            roster: known.roster.digest(),
+            frontier,
+            journals: known.tree.journals() as u32,
+            arrival: known.durable_arrival,
+            seen: peer.map(|peer| peer.seen),
+            own: own.collect(),
+        };
         let frame = Frame::State(State {
             handle,
             fresh,
             roster: sent.roster,
             frontier: sent.frontier,
-            arrival: known.durable_arrival,
-            seen_store: peer.and_then(|peer| peer.store).unwrap_or(StoreId([0; 16])),
-            seen: peer.map_or(0, |peer| peer.seen),
+            journals: sent.journals,
+            arrival: sent.arrival,
+            seen_store: if sent.seen.is_some() { store } else { StoreId([0; 16]) },
+            seen: sent.seen.unwrap_or(0),
         });
         if shared.phase == Phase::Comparing {
             shared.todo.clear();
@@ -222,6 +260,7 @@ impl Replica {
             | Frame::RosterOp { handle, .. }
             | Frame::RosterEnd { handle }
             | Frame::Want { handle, .. }
+            | Frame::Tree { handle, .. }
             | Frame::Receipt { handle, .. }
             | Frame::Peers { handle, .. } => *handle,
             _ => return self.fault(link, "sent a frame out of turn"),
@@ -236,6 +275,7 @@ impl Replica {
             Frame::RosterOp { bytes, .. } => self.on_roster_op(link, space, &bytes),
             Frame::RosterEnd { .. } => self.on_roster_end(link, space),
             Frame::Want { more, ranges, .. } => self.on_want(link, space, more, ranges),
+            Frame::Tree { more, places, .. } => self.on_tree(link, space, more, places),
             Frame::Receipt { positions, .. } => self.on_receipt(link, space, positions),
             Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
             _ => {}
@@ -280,15 +320,38 @@ impl Replica {
             return self.serve(link);
         }
         match shared.phase {
-            Phase::Comparing => {
-                shared.phase = Phase::Exchanging;
-                let since = if theirs.seen_store == self.identity.store { theirs.seen } else { 0 };
-                self.send_frontier(link, space, since);
-            }
-            // What changed was exchanged and the digests still differ: what changed was not all. Once, all of it.
-            Phase::Streaming if shared.sent_delta => self.send_frontier(link, space, 0),
-            Phase::Exchanging | Phase::Streaming => {}
+            Phase::Comparing => self.start_exchange(link, space, &sent, &theirs),
+            // What changed was exchanged and the digests still differ: what changed was not all.
+            Phase::Streaming if shared.sent_delta => self.compare_whole(link, space),
+            Phase::Descending | Phase::Exchanging | Phase::Streaming => {}
         }
+    }
+
+    /// The frontiers differ. Both sides decide alike, from what the two states say.
+    fn start_exchange(&mut self, link: LinkId, space: SpaceId, sent: &Sent, theirs: &State) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let first = state.device.is_some_and(|device| self.identity.device < device);
+        let Some(shared) = state.space_mut(space) else { return };
+        let seen_by_them = (theirs.seen_store == self.identity.store).then_some(theirs.seen);
+        let usable = |seen: Option<u64>, arrival: u64| seen.is_some_and(|seen| 0 < seen && seen <= arrival);
+        let cursors = usable(seen_by_them, sent.arrival) && usable(sent.seen, theirs.arrival);
+        if cursors || sent.journals.min(theirs.journals) as usize <= FRAME_POSITIONS {
+            shared.phase = Phase::Exchanging;
+            let since = if cursors { theirs.seen } else { 0 };
+            return self.send_frontier(link, space, Reach::Since(since));
+        }
+        shared.phase = Phase::Descending;
+        if first {
+            self.start_descent(link, space);
+        }
+    }
+
+    /// Starts again without regard to arrival numbers: they do not tell all that differs.
+    fn compare_whole(&mut self, link: LinkId, space: SpaceId) {
+        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
+            (shared.no_cursor, shared.sent_delta) = (true, false);
+        }
+        self.restart_exchange(link, space);
     }
 
     fn now_in_sync(
@@ -313,29 +376,49 @@ impl Replica {
             self.peer_changed();
         }
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        shared.no_cursor = false;
         if !std::mem::replace(&mut shared.in_sync, true) {
             self.notify(Event::InSync { space, device });
         }
     }
 
-    pub(super) fn send_frontier(&mut self, link: LinkId, space: SpaceId, since: u64) {
-        let Some(known) = self.spaces.get(&space) else { return };
-        let since = if since <= known.durable_arrival { since } else { 0 };
-        let (positions, arrival) = (known.frontier_since(since), known.durable_arrival);
+    /// Counts what a peer makes this device send in comparing; one that goes on without end is faulted.
+    pub(super) fn charge_comparing(&mut self, link: LinkId, space: SpaceId, bytes: usize) -> bool {
+        let Some(known) = self.spaces.get(&space) else { return false };
+        let now_ms = self.now.mono_ms;
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return false };
+        if now_ms.saturating_sub(shared.frontier_sent.0) >= FRONTIER_BUDGET_MS {
+            shared.frontier_sent = (now_ms, 0);
+        }
+        shared.frontier_sent.1 += bytes;
+        let allowed = FRONTIER_BUDGET_BYTES + known.journals.len() * POSITION_BYTES * FRONTIER_BUDGET_TIMES;
+        if shared.frontier_sent.1 > allowed {
+            self.fault(link, "compared over and over without taking what it lacks");
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn send_frontier(&mut self, link: LinkId, space: SpaceId, reach: Reach) {
+        let said = self.links.get(&link).and_then(|state| state.space(space)).and_then(|shared| shared.sent.as_ref());
+        let said_arrival = said.map_or(0, |sent| sent.arrival);
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let (positions, delta) = match reach {
+            Reach::Since(since) => (known.frontier_since(since), since > 0),
+            Reach::Under(places) => {
+                let mut all: BTreeMap<_, _> = known.frontier_since(said_arrival).into_iter().collect();
+                places.into_iter().for_each(|place| all.extend(known.tree.under(place)));
+                (all.into_iter().collect(), false)
+            }
+        };
+        let arrival = known.durable_arrival;
+        if !self.charge_comparing(link, space, positions.len() * POSITION_BYTES) {
+            return;
+        }
         let Some(state) = self.links.get_mut(&link) else { return };
         let Some(handle) = state.handle(space) else { return };
         if let Some(shared) = state.space_mut(space) {
-            let now_ms = self.now.mono_ms;
-            if now_ms.saturating_sub(shared.frontier_sent.0) >= FRONTIER_BUDGET_MS {
-                shared.frontier_sent = (now_ms, 0);
-            }
-            shared.frontier_sent.1 += positions.len() * POSITION_BYTES;
-            if shared.frontier_sent.1
-                > FRONTIER_BUDGET_BYTES + known.journals.len() * POSITION_BYTES * FRONTIER_BUDGET_TIMES
-            {
-                return self.fault(link, "compared over and over without taking what it lacks");
-            }
-            shared.sent_delta = since > 0;
+            shared.sent_delta = delta;
             shared.they_lack_nothing = false;
             // The frontier says everything there is; what comes later is noted from here on.
             shared.todo.retain(|_, out| out.next <= out.wanted_to);
@@ -385,8 +468,16 @@ impl Replica {
         if frontier.answer {
             shared.cursor = Some(frontier.arrival);
         }
+        // The two counted different states, and the other side went on without a tree: then this one lists all, too.
+        let list = frontier.answer && shared.phase == Phase::Descending;
+        if list {
+            shared.phase = Phase::Exchanging;
+        }
         if shared.offered.len() > JOURNALS {
             return self.fault(link, "offered more journals than a space may have");
+        }
+        if list {
+            self.send_frontier(link, space, Reach::Since(0));
         }
         let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
         self.want(link, space, &journals, frontier.answer);
@@ -415,15 +506,28 @@ impl Replica {
             }
             known.asked.insert(*journal, super::space::Asked { link, to, since_ms: now_ms });
             self.check_asked_at.get_or_insert(now_ms + ASK_MS);
-            ranges.push(Range { journal: *journal, from, to, of: Of::Shown });
+            ranges.push(known.range(*journal, from, to));
         }
         if ranges.is_empty() && !answer {
             return;
         }
+        self.note_rests(link, space, &ranges);
         let frames = ranges.len().div_ceil(FRAME_RANGES).max(1);
         for index in 0..frames {
             let chunk = ranges.iter().skip(index * FRAME_RANGES).take(FRAME_RANGES).copied().collect();
             self.send(link, &Frame::Want { handle, more: index + 1 < frames, ranges: chunk });
+        }
+    }
+
+    /// Remembers whose rest a peer is asked for.
+    pub(super) fn note_rests(&mut self, link: LinkId, space: SpaceId, ranges: &[Range]) {
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        for range in ranges {
+            if let Of::Rest { hash, .. } = range.of
+                && shared.rests.len() < RESTS_ASKED
+            {
+                shared.rests.insert(hash);
+            }
         }
     }
 
@@ -448,11 +552,16 @@ impl Replica {
         if shared.want_in > JOURNALS {
             return self.fault(link, "asked for more journals than a space may have");
         }
-        for range in ranges.iter().filter(|range| range.of == Of::Shown) {
+        for range in ranges {
+            let rest = match range.of {
+                Of::Shown => None,
+                Of::Rest { hash, offset } => Some((hash, offset)),
+                Of::Branch(_) | Of::Entry(_) => continue,
+            };
             let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.shown().seq);
             if range.from <= durable {
                 let wanted_to = range.to.min(durable);
-                shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0 });
+                shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0, rest });
             }
         }
         if !more {
@@ -505,10 +614,11 @@ impl Replica {
     }
 
     /// Whether our last state still says where this device stands: then there is no need to say it again.
-    fn said_it_all(&self, link: LinkId, space: SpaceId) -> bool {
-        let Some(known) = self.spaces.get(&space) else { return true };
+    fn said_it_all(&mut self, link: LinkId, space: SpaceId) -> bool {
+        let Some(known) = self.spaces.get_mut(&space) else { return true };
+        let now = (known.tree.digest(), known.roster.digest());
         let sent = self.links.get(&link).and_then(|state| state.space(space)).and_then(|shared| shared.sent.as_ref());
-        sent.is_some_and(|sent| sent.frontier == known.frontier_digest() && sent.roster == known.roster.digest())
+        sent.is_some_and(|sent| (sent.frontier, sent.roster) == now)
     }
 
     /// Neither side lacks anything of what changed, and still the digests differ: what changed was not all. Once, all of it.
@@ -517,7 +627,7 @@ impl Replica {
         let stuck =
             shared.phase == Phase::Streaming && shared.sent_delta && shared.they_lack_nothing && !shared.in_sync;
         if stuck && self.said_it_all(link, space) {
-            self.send_frontier(link, space, 0);
+            self.compare_whole(link, space);
         }
     }
 

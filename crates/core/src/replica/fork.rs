@@ -124,6 +124,7 @@ impl Replica {
         for Opened { entry, genuine, .. } in opened {
             match genuine {
                 true => self.fork_proved(space, source, &entry),
+                false if source.resumed => self.give_back_credit(source),
                 false => self.fault(source.link, FORGED),
             }
         }

@@ -15,7 +15,7 @@ use crate::id::{CollectionTag, JournalId, Position, SpaceId};
 use crate::input::LinkId;
 use crate::job::{Job, OpenTask, Opened};
 use crate::limits::{ASK_MS, JOURNALS, ONE_COMMIT_BYTES, OPEN_ENTRIES, OPENED_BYTES};
-use crate::wire::{Frame, Of, Range};
+use crate::wire::Frame;
 
 pub(super) const FORGED: &str = "sent an entry whose signature or hash is wrong";
 
@@ -45,6 +45,7 @@ impl Replica {
     pub(super) fn on_entry(&mut self, space: SpaceId, source: Source, bytes: Vec<u8>) {
         let entry = match Entry::decode(bytes) {
             Ok(entry) => entry,
+            Err(_) if source.resumed => return self.give_back_credit(source), // Asked for anew by who put it together.
             Err(error) => return self.fault(source.link, &format!("sent a malformed entry: {error}")),
         };
         let own = (entry.header.journal.device, entry.header.journal.incarnation)
@@ -74,6 +75,7 @@ impl Replica {
                 if let Some(asked) = known.asked.get_mut(&journal) {
                     asked.since_ms = self.now.mono_ms;
                 }
+                known.partials.remove(&journal);
                 known.unopened.push_back(Arrived { entry: Arc::new(entry), source });
                 self.peer_holds(source.link, space, held_by_peer);
                 self.open_next(space);
@@ -133,7 +135,7 @@ impl Replica {
             let entry = Arc::clone(&opened.entry);
             let id = entry.header.journal;
             if !opened.genuine {
-                forged.push((source.link, id));
+                forged.push((source, id));
                 continue;
             }
             if !known.journals.get(&id).is_some_and(|journal| follows(&journal.state.held, &entry)) {
@@ -159,9 +161,12 @@ impl Replica {
                 self.send_receipts();
             }
         }
-        for (link, journal) in forged {
+        for (source, journal) in forged {
             self.reset_receiving(space, journal);
-            self.fault(link, FORGED);
+            match source.resumed {
+                true => self.give_back_credit(source), // Whose bytes are wrong is not known: it was asked for anew, whole.
+                false => self.fault(source.link, FORGED),
+            }
         }
         if let Some(known) = self.spaces.get_mut(&space) {
             known.opening = false;
@@ -237,7 +242,9 @@ impl Replica {
         known.asked.insert(journal, Asked { link, to, since_ms });
         self.check_asked_at.get_or_insert(since_ms + ASK_MS);
         let Some(handle) = self.links.get(&link).and_then(|state| state.handle(space)) else { return };
-        self.send(link, &Frame::Want { handle, more: false, ranges: vec![Range { journal, from, to, of: Of::Shown }] });
+        let ranges = vec![known.range(journal, from, to)];
+        self.note_rests(link, space, &ranges);
+        self.send(link, &Frame::Want { handle, more: false, ranges });
     }
 
     /// What a peer was asked for and did not send in time is asked of another that offers it, or of the same one if there is no
@@ -269,7 +276,7 @@ impl Replica {
         let (late, repeats) = (self.breaks(Breakage::AskLate), self.breaks(Breakage::RepeatFrontiers));
         for (link, space) in if late || repeats { self.shared_spaces() } else { Vec::new() } {
             if repeats {
-                self.send_frontier(link, space, 0);
+                self.send_frontier(link, space, super::exchange::Reach::Since(0));
                 self.check_asked_at = Some(now_ms + ASK_MS);
             }
             let shared = self.links.get(&link).and_then(|state| state.space(space)).filter(|_| late);

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::exchange::SpaceLink;
+use super::parts::Piece;
 use super::space::Source;
-use crate::id::{DeviceId, JournalId, SpaceId};
+use crate::id::{DeviceId, EntryHash, JournalId, SpaceId};
 use crate::input::{Class, LinkId};
 use crate::keys;
 use crate::limits::*;
@@ -69,8 +70,13 @@ impl Credit {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) handle: Handle,
+    pub(super) hash: EntryHash,
     pub(super) total: usize,
     pub(super) bytes: Vec<u8>,
+    /// How many of them came before, on another link.
+    pub(super) before: usize,
+    /// Whose entry it is, once enough of it is here to tell.
+    pub(super) place: Option<(JournalId, u64)>,
 }
 
 impl Link {
@@ -156,7 +162,12 @@ impl Replica {
     }
 
     pub(super) fn on_link_down(&mut self, link: LinkId) {
-        let Some(state) = self.links.remove(&link) else { return };
+        let Some(mut state) = self.links.remove(&link) else { return };
+        for parts in std::mem::take(&mut state.parts).into_values() {
+            if let Some(shared) = state.spaces.get(&parts.handle) {
+                self.keep_parts(shared.space, parts);
+            }
+        }
         if let Some(device) = state.device
             && !state.spaces.is_empty()
         {
@@ -230,7 +241,10 @@ impl Replica {
             Frame::Refuse { ticket, reason } => self.on_refuse(link, ticket, &reason),
             Frame::Grant { ticket, last, bytes } => self.on_grant(link, ticket, last, bytes),
             Frame::Entry { handle, bytes } => self.on_entry_frame(link, class, handle, bytes),
-            Frame::Part { handle, total, offset, bytes } => self.on_part(link, class, handle, total, offset, &bytes),
+            Frame::Part { handle, hash, total, offset, bytes } => {
+                let piece = Piece { handle, hash, total: total as usize, offset: offset as usize };
+                self.on_part(link, class, piece, &bytes);
+            }
             other => self.on_space_frame(link, other),
         }
     }

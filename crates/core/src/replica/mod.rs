@@ -6,9 +6,12 @@
 //! - [`ingest`]: entries from peers: checked, stored, opened, applied.
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
 //! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
-//! - [`link`], [`exchange`], [`serve`], [`pair`]: the frames.
+//! - [`link`], [`exchange`], [`descent`], [`serve`], [`pair`]: the frames.
+//! - [`parts`]: entries too large for a frame, also over a cut.
+//! - [`tree`]: how far journals are held, in digests.
 
 mod cache;
+mod descent;
 mod durable;
 mod exchange;
 mod fork;
@@ -16,11 +19,13 @@ mod identity;
 mod ingest;
 mod link;
 mod pair;
+mod parts;
 mod request;
 mod roster_sync;
 mod serve;
 mod space;
 mod status;
+mod tree;
 mod work;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -93,7 +98,7 @@ enum LoadPurpose {
     /// Entries that wait to be applied and are not in memory.
     Unapplied { space: SpaceId, collection: CollectionTag },
     /// Entries that a link is to be sent.
-    Serve { link: LinkId, space: SpaceId },
+    Serve { link: LinkId, space: SpaceId, journal: JournalId },
     /// One entry that a link asked for by its hash.
     ServeOne { link: LinkId, space: SpaceId, journal: JournalId, position: Position },
     /// What is held at places of which a peer names an entry.
@@ -222,6 +227,7 @@ impl Replica {
                 collection.unapplied.insert(id);
             }
             space.journals.insert(id, Journal::new(state));
+            space.shown_changed(id);
         }
         space.durable_arrival = space.arrival;
         for (device, record) in boot.peers {
@@ -298,8 +304,8 @@ impl Replica {
             (Some(LoadPurpose::Unapplied { space, collection }), Loaded::Entries(entries)) => {
                 self.reopen(space, collection, entries);
             }
-            (Some(LoadPurpose::Serve { link, space }), Loaded::Entries(entries)) => {
-                self.serve_loaded(link, space, entries);
+            (Some(LoadPurpose::Serve { link, space, journal }), Loaded::Entries(entries)) => {
+                self.serve_loaded(link, space, journal, entries);
             }
             (Some(LoadPurpose::ServeOne { link, space, journal, position }), Loaded::Entries(entries)) => {
                 self.serve_one(link, space, journal, position, entries);

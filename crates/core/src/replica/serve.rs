@@ -4,19 +4,19 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::exchange::{Outgoing, SpaceLink};
-use super::link::{Credit, Parts};
+use super::link::Credit;
 use super::space::Source;
 use super::{LoadPurpose, Replica};
 use crate::batch::Load;
 use crate::breakage::Breakage;
-use crate::id::{JournalId, Position, SpaceId};
+use crate::id::{EntryHash, JournalId, Position, SpaceId};
 use crate::input::{Class, LinkId};
-use crate::limits::{ANNOUNCE_BYTES, ENTRY_BYTES, LIVE_FRAME_BYTES};
+use crate::limits::{ANNOUNCE_BYTES, LIVE_FRAME_BYTES};
 use crate::wire::{self, Frame, Frontier, Handle};
 
 /// A handle and the frame's own fields, in bytes.
 const ENTRY_OVERHEAD: usize = 1 + 8;
-const PART_OVERHEAD: usize = 1 + 8 + 4 + 4;
+const PART_OVERHEAD: usize = 1 + 8 + 32 + 4 + 4;
 
 /// What to do next for a link.
 enum Next {
@@ -35,7 +35,7 @@ impl Replica {
                 Next::Send { space, journal, seq } => {
                     let Some(entry) = self.recent.get(space, journal, seq) else { return };
                     let bytes = Arc::clone(&entry);
-                    if !self.send_entry(link, space, journal, seq, bytes.as_bytes()) {
+                    if !self.send_entry(link, space, journal, entry.position(), bytes.as_bytes()) {
                         return;
                     }
                 }
@@ -46,7 +46,7 @@ impl Replica {
                     let journals = self.spaces.get(&space).map(|known| &known.journals);
                     let skip = journals.and_then(|all| all.get(&journal)).map_or(Position::START, |j| j.state.fork);
                     let load = Load::Entries { space, journal, from, to, limit_bytes, skip };
-                    return self.load(load, LoadPurpose::Serve { link, space });
+                    return self.load(load, LoadPurpose::Serve { link, space, journal });
                 }
                 Next::LoadOne { space, journal, position } => {
                     let Some(state) = self.links.get_mut(&link) else { return };
@@ -58,9 +58,20 @@ impl Replica {
         }
     }
 
-    pub(super) fn serve_loaded(&mut self, link: LinkId, space: SpaceId, entries: Vec<(Position, Vec<u8>)>) {
-        if let Some(state) = self.links.get_mut(&link) {
-            state.loading = false;
+    pub(super) fn serve_loaded(
+        &mut self,
+        link: LinkId,
+        space: SpaceId,
+        journal: JournalId,
+        entries: Vec<(Position, Vec<u8>)>,
+    ) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.loading = false;
+        if entries.is_empty()
+            && let Some(shared) = state.space_mut(space)
+        {
+            // A damaged store: what it has lost cannot be sent, and asking it again would never end.
+            shared.todo.remove(&journal);
         }
         for (position, bytes) in entries {
             // Our own store's bytes: the header says which journal they are of.
@@ -70,7 +81,7 @@ impl Replica {
             if due.is_none_or(|out| out.next != position.seq) {
                 continue;
             }
-            if !self.send_entry(link, space, journal, position.seq, entry.as_bytes()) {
+            if !self.send_entry(link, space, journal, position, entry.as_bytes()) {
                 self.recent.put(space, Arc::new(entry));
                 return;
             }
@@ -94,7 +105,7 @@ impl Replica {
             if !self.charge(link, Class::Bulk, bytes.len()) {
                 return;
             }
-            self.transmit(link, handle, Class::Bulk, &bytes);
+            self.transmit(link, handle, Class::Bulk, position.hash, &bytes, 0);
         }
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
             shared.by_hash.remove(&(journal, position));
@@ -168,28 +179,30 @@ impl Replica {
         self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
     }
 
-    /// Sends one entry if credit allows, and moves on to the next of its journal.
-    fn send_entry(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64, bytes: &[u8]) -> bool {
+    /// Sends one entry, or what the peer lacks of it, if credit allows, and moves on to the next of its journal.
+    fn send_entry(&mut self, link: LinkId, space: SpaceId, journal: JournalId, at: Position, bytes: &[u8]) -> bool {
         let Some(state) = self.links.get_mut(&link) else { return false };
         let Some(handle) = state.handle(space) else { return false };
         let Some(shared) = state.space_mut(space) else { return false };
         let held = shared.receipted.get(&journal).copied().unwrap_or(0);
         let Some(out) = shared.todo.get_mut(&journal) else { return false };
         let class = class_of(out, held, Some(bytes.len()));
-        if !self.charge(link, class, bytes.len()) {
+        let rest = out.rest.filter(|(hash, offset)| *hash == at.hash && (*offset as usize) < bytes.len());
+        let offset = rest.map_or(0, |(_, offset)| offset as usize);
+        if !self.charge(link, class, bytes.len() - offset) {
             return false;
         }
         let shared = self.links.get_mut(&link).and_then(|state| state.space_mut(space));
         if let Some(out) = shared.and_then(|shared| shared.todo.get_mut(&journal)) {
-            out.next = seq + 1;
+            (out.next, out.rest) = (at.seq + 1, None);
             if class == Class::Bulk {
-                out.last_bulk = seq;
+                out.last_bulk = at.seq;
             }
         }
-        if self.breaks(Breakage::DropFrame) && class == Class::Live && seq.is_multiple_of(5) {
+        if self.breaks(Breakage::DropFrame) && class == Class::Live && at.seq.is_multiple_of(5) {
             return true;
         }
-        self.transmit(link, handle, class, bytes);
+        self.transmit(link, handle, class, at.hash, bytes, offset);
         true
     }
 
@@ -205,66 +218,26 @@ impl Replica {
         true
     }
 
-    /// Puts an entry on its stream, whole or in parts.
-    fn transmit(&mut self, link: LinkId, handle: Handle, class: Class, bytes: &[u8]) {
-        if bytes.len() + ENTRY_OVERHEAD <= wire::cap(class) {
+    /// Puts an entry on its stream, whole or in parts, or what of it begins at an offset.
+    fn transmit(&mut self, link: LinkId, handle: Handle, class: Class, hash: EntryHash, bytes: &[u8], from: usize) {
+        if from == 0 && bytes.len() + ENTRY_OVERHEAD <= wire::cap(class) {
             return self.send_on(link, class, &Frame::Entry { handle, bytes: bytes.to_vec() });
         }
         let total = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let mut offset = 0_u32;
-        for part in bytes.chunks(wire::cap(class) - PART_OVERHEAD) {
-            self.send_on(link, class, &Frame::Part { handle, total, offset, bytes: part.to_vec() });
+        let mut offset = from as u32;
+        for part in bytes[from..].chunks(wire::cap(class) - PART_OVERHEAD) {
+            self.send_on(link, class, &Frame::Part { handle, hash, total, offset, bytes: part.to_vec() });
             offset += part.len() as u32;
         }
     }
 
     pub(super) fn on_entry_frame(&mut self, link: LinkId, class: Class, handle: Handle, bytes: Vec<u8>) {
-        let source = Source { link, class, bytes: bytes.len() as u32 };
+        let source = Source { link, class, bytes: bytes.len() as u32, resumed: false };
         if !self.count_received(source) {
             return;
         }
         match self.shared_space(link, handle) {
             Some(space) => self.on_entry(space, source, bytes),
-            None => self.give_back_credit(source),
-        }
-    }
-
-    pub(super) fn on_part(
-        &mut self,
-        link: LinkId,
-        class: Class,
-        handle: Handle,
-        total: u32,
-        offset: u32,
-        bytes: &[u8],
-    ) {
-        if !self.count_received(Source { link, class, bytes: bytes.len() as u32 }) {
-            return;
-        }
-        let Some(state) = self.links.get_mut(&link) else { return };
-        let total = total as usize;
-        if offset == 0 {
-            state.parts.insert(class, Parts { handle, total, bytes: Vec::new() });
-        }
-        let Some(parts) = state.parts.get_mut(&class) else {
-            return self.fault(link, "sent the middle of an entry without its beginning");
-        };
-        let fits = parts.bytes.len() == offset as usize
-            && (parts.handle, parts.total) == (handle, total)
-            && total <= ENTRY_BYTES
-            && !bytes.is_empty()
-            && parts.bytes.len() + bytes.len() <= total;
-        if !fits {
-            return self.fault(link, "sent parts of an entry that do not fit together");
-        }
-        parts.bytes.extend_from_slice(bytes);
-        if parts.bytes.len() < total {
-            return;
-        }
-        let Some(parts) = state.parts.remove(&class) else { return };
-        let source = Source { link, class, bytes: parts.total as u32 };
-        match self.shared_space(link, handle) {
-            Some(space) => self.on_entry(space, source, parts.bytes),
             None => self.give_back_credit(source),
         }
     }

@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::tree::Tree;
 use crate::batch::{JournalState, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
-use crate::id::{CollectionTag, DeviceId, DocumentId, EpochId, JournalId, OpHash, Position, SpaceId, StoreId};
+use crate::id::{
+    CollectionTag, DeviceId, DocumentId, EntryHash, EpochId, JournalId, OpHash, Position, SpaceId, StoreId,
+};
 use crate::input::{Class, DocEdit, LinkId, RequestId};
 use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
-use crate::limits::{OVERSIZE_LISTED, PEER_ADDRESSES, PEER_ID_BYTES};
+use crate::limits::{OVERSIZE_LISTED, PARTIAL_ENTRIES, PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
-use crate::wire::PeerHint;
+use crate::wire::{Of, PeerHint, Range};
 
 /// One space.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(super) struct Space {
     pub(super) name: Option<String>,
     pub(super) catalogue: BTreeMap<CollectionTag, CollectionDefinition>,
     pub(super) journals: BTreeMap<JournalId, Journal>,
+    /// How far they are shown, in digests.
+    pub(super) tree: Tree,
     pub(super) collections: BTreeMap<CollectionTag, Collection>,
     /// Arrival number of the last entry handed to the store, and of the last that is durable.
     pub(super) arrival: u64,
@@ -39,6 +44,8 @@ pub(super) struct Space {
     pub(super) opened_bytes: usize,
     /// Entries asked of a link: never of two at once.
     pub(super) asked: BTreeMap<JournalId, Asked>,
+    /// Beginnings of entries, by journal: the rest is asked for.
+    pub(super) partials: BTreeMap<JournalId, Partial>,
     /// Documents that merges have made larger than local edits may, as many as are listed.
     pub(super) oversize: BTreeSet<(CollectionTag, DocumentId)>,
 }
@@ -68,6 +75,17 @@ pub(super) struct Source {
     pub(super) link: LinkId,
     pub(super) class: Class,
     pub(super) bytes: u32,
+    /// Whether its first bytes came before, from whomever: then this link does not answer for what is wrong with it.
+    pub(super) resumed: bool,
+}
+
+/// The beginning of an entry whose link was cut.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) seq: u64,
+    pub(super) hash: EntryHash,
+    pub(super) total: usize,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// One journal.
@@ -278,6 +296,7 @@ impl Space {
             name: None,
             catalogue: BTreeMap::new(),
             journals: BTreeMap::new(),
+            tree: Tree::default(),
             collections: BTreeMap::new(),
             arrival: 0,
             durable_arrival: 0,
@@ -286,6 +305,7 @@ impl Space {
             opening: false,
             opened_bytes: 0,
             asked: BTreeMap::new(),
+            partials: BTreeMap::new(),
             oversize: BTreeSet::new(),
         };
         space.read_roster(keys);
@@ -304,14 +324,11 @@ impl Space {
         }
     }
 
-    /// Digest of how far every journal is durably held: equal digests mean that there is nothing to exchange.
-    pub(super) fn frontier_digest(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("farshore 2026 frontier digest v1");
-        for (id, journal) in self.journals.iter().filter(|(_, journal)| journal.durable.seq > 0) {
-            let shown = journal.shown();
-            hasher.update(&id.to_bytes()).update(&shown.seq.to_be_bytes()).update(&shown.hash.0);
+    /// What is shown of a journal may have changed: the hash tree follows.
+    pub(super) fn shown_changed(&mut self, id: JournalId) {
+        if let Some(journal) = self.journals.get(&id).filter(|journal| journal.durable.seq > 0) {
+            self.tree.set(id, journal.shown());
         }
-        *hasher.finalize().as_bytes()
     }
 
     /// Journals whose durable end has arrival number over `after`.
@@ -319,6 +336,29 @@ impl Space {
         let journals = self.journals.iter();
         let newer = journals.filter(|(_, journal)| journal.durable.seq > 0 && journal.durable_arrival > after);
         newer.map(|(id, journal)| (*id, journal.shown())).collect()
+    }
+
+    /// Keeps the beginning of a journal's next entry. Of more than there is room for, the longest stay.
+    pub(super) fn keep_partial(&mut self, journal: JournalId, partial: Partial) {
+        let next = self.journals.get(&journal).map_or(0, |journal| journal.receiving.seq) + 1;
+        if partial.seq != next || partial.bytes.is_empty() {
+            return;
+        }
+        self.partials.insert(journal, partial);
+        if self.partials.len() > PARTIAL_ENTRIES {
+            let least = self.partials.iter().min_by_key(|(_, partial)| partial.bytes.len()).map(|(id, _)| *id);
+            least.and_then(|id| self.partials.remove(&id));
+        }
+    }
+
+    /// What to ask of a journal: of its next entry only what is not here yet.
+    pub(super) fn range(&self, journal: JournalId, from: u64, to: u64) -> Range {
+        let partial = self.partials.get(&journal).filter(|partial| partial.seq == from);
+        let of = match partial {
+            Some(partial) => Of::Rest { hash: partial.hash, offset: partial.bytes.len() as u32 },
+            None => Of::Shown,
+        };
+        Range { journal, from, to, of }
     }
 
     pub(super) fn edit_wins(&self, collection: &CollectionTag) -> bool {

@@ -6,7 +6,10 @@ use super::Replica;
 use super::space::Space;
 use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
-use crate::limits::{BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, RECENT_BYTES};
+use crate::limits::{
+    BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, PARTIAL_ENTRIES, RECENT_BYTES,
+    TREE_PLACES, TREE_SETTLED,
+};
 use crate::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
 
 /// Entries of others that wait to be checked, in one space: each costs its peer credit, so that all windows of all links
@@ -62,6 +65,16 @@ impl Replica {
                 UNOPENED_ENTRIES,
             ),
             size("journals of a space", most(&mut spaces().map(|space| space.journals.len())), JOURNALS),
+            size(
+                "beginnings of entries of a space",
+                most(&mut spaces().map(|space| space.partials.len())),
+                PARTIAL_ENTRIES,
+            ),
+            size(
+                "places of a link's hash tree",
+                most(&mut shared().map(|space| space.descent.places())),
+                2 * (TREE_SETTLED + TREE_PLACES),
+            ),
             size("offered journals of a link", most(&mut shared().map(|space| space.offered.len())), JOURNALS),
         ]
     }

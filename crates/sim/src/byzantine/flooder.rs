@@ -46,7 +46,8 @@ impl Mischief for Flooder {
                 // Entries beyond its credit, as parts of one that never ends.
                 3 => {
                     let (total, offset) = (4 << 20, (number as u32) * 50_000);
-                    hand.misbehave(Class::Bulk, &Frame::Part { handle, total, offset, bytes: vec![0; 50_000] });
+                    let (hash, bytes) = (EntryHash([7; 32]), vec![0; 50_000]);
+                    hand.misbehave(Class::Bulk, &Frame::Part { handle, hash, total, offset, bytes });
                 }
                 // Noise.
                 _ => {

@@ -68,7 +68,8 @@ impl Hand<'_> {
         let total = bytes.len() as u32;
         for (index, piece) in bytes.chunks(PIECE).enumerate() {
             let offset = (index * PIECE) as u32;
-            self.misbehave(Class::Bulk, &Frame::Part { handle, total, offset, bytes: piece.to_vec() });
+            let part = Frame::Part { handle, hash: entry.hash, total, offset, bytes: piece.to_vec() };
+            self.misbehave(Class::Bulk, &part);
         }
     }
 

@@ -12,6 +12,9 @@ use crate::peer::{InWorld, Line, RawPeer};
 use crate::raw::Op;
 use crate::rig::{ADA, BEN, Rig, fields};
 
+/// What parts name that are of no entry at all.
+const NO_ENTRY: EntryHash = EntryHash([9; 32]);
+
 /// Bytes that Ada sent on a line since the last call, by stream: ctl, live, bulk.
 fn sent(rig: &mut Rig, line: &Line) -> [usize; 3] {
     let mut bytes = [0; 3];
@@ -103,7 +106,7 @@ fn a_peer_that_sends_more_than_it_was_granted_is_disconnected() {
         let total = ENTRY_BYTES as u32;
         let mut frames = 0;
         while line.closed(&mut rig.world).is_none() {
-            let part = Frame::Part { handle: line.handle, total, offset: 0, bytes: vec![1; 60_000] };
+            let part = Frame::Part { handle: line.handle, hash: NO_ENTRY, total, offset: 0, bytes: vec![1; 60_000] };
             line.send_bytes(&mut rig.world, class, part.encode());
             frames += 1;
             assert!(frames < 80, "{class:?} takes without end");
@@ -131,7 +134,7 @@ fn parts_that_overlap_exceed_or_begin_in_the_middle_are_refused() {
     ] {
         let line = rig.mallory().meet(&mut rig.world, ADA);
         for (total, offset, bytes) in parts {
-            let part = Frame::Part { handle: line.handle, total, offset, bytes };
+            let part = Frame::Part { handle: line.handle, hash: NO_ENTRY, total, offset, bytes };
             line.send_bytes(&mut rig.world, Class::Bulk, part.encode());
         }
         let reason = line.closed(&mut rig.world).expect("the link is closed");
@@ -141,7 +144,7 @@ fn parts_that_overlap_exceed_or_begin_in_the_middle_are_refused() {
     line.send_bytes(
         &mut rig.world,
         Class::Bulk,
-        Frame::Part { handle: line.handle, total: 9, offset: 3, bytes: vec![1] }.encode(),
+        Frame::Part { handle: line.handle, hash: NO_ENTRY, total: 9, offset: 3, bytes: vec![1] }.encode(),
     );
     rig.assert_faulted(&line, "the middle of an entry without its beginning");
     rig.assert_undisturbed();

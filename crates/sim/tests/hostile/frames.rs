@@ -1,6 +1,7 @@
 //! Bytes that are no frames, frames out of turn, and devices that are not who they say.
 
 use farshore_core::entropy::Entropy;
+use farshore_core::id::EntryHash;
 use farshore_core::input::Class;
 use farshore_core::wire::{Frame, cap};
 
@@ -42,7 +43,10 @@ fn samples(rig: &mut Rig) -> Vec<(Class, Vec<u8>)> {
     .collect();
     frames.push((Class::Live, Frame::RosterEnd { handle }.encode()));
     frames.push((Class::Live, Frame::Entry { handle, bytes: entry.as_bytes().to_vec() }.encode()));
-    frames.push((Class::Bulk, Frame::Part { handle, total: 9, offset: 0, bytes: vec![1, 2] }.encode()));
+    frames.push((
+        Class::Bulk,
+        Frame::Part { handle, hash: EntryHash([9; 32]), total: 9, offset: 0, bytes: vec![1, 2] }.encode(),
+    ));
     line.hang_up(&mut rig.world);
     frames
 }

@@ -21,5 +21,7 @@ mod generations;
 mod oversize;
 mod own_journal;
 mod pairing;
+mod parts;
 mod roster;
+mod trees;
 mod upgrades;

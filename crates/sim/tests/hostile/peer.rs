@@ -126,7 +126,8 @@ impl Line {
         }
         let total = bytes.len() as u32;
         for (index, part) in bytes.chunks(60_000).enumerate() {
-            let part = Frame::Part { handle, total, offset: index as u32 * 60_000, bytes: part.to_vec() };
+            let part =
+                Frame::Part { handle, hash: entry.hash, total, offset: index as u32 * 60_000, bytes: part.to_vec() };
             self.send_bytes(world, Class::Bulk, part.encode());
         }
     }
