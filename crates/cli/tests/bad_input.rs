@@ -122,7 +122,9 @@ fn as_anybody(shell: &Shell, arguments: &[&str]) -> (Option<i32>, String) {
     const NOBODY: u32 = 65_534;
     // Where the program was built may be closed to others.
     let program = shell.path("farshore");
-    fs::copy(env!("CARGO_BIN_EXE_farshore"), &program).unwrap();
+    // By a process of its own: another test may start a program meanwhile, which would inherit the copy open for writing, and
+    // a file that is open for writing cannot be run.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_farshore")).arg(&program).status().unwrap().success());
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(&program);
     command.current_dir(shell.directory.path()).env_clear().env("HOME", shell.directory.path()).args(arguments);

@@ -215,3 +215,20 @@ fn a_device_that_is_killed_in_a_sync_goes_on_where_it_was() {
     assert_eq!(world.views(1, key).len(), 60);
     assert_converged(&world, key);
 }
+
+/// Found by the fuzz target `world` within a second: an empty document made no change, its item was one that no receiver takes,
+/// and so the entry closed its author's journal on every other device.
+#[test]
+fn a_document_without_content_reaches_the_others_and_so_does_what_follows() {
+    let mut world = World::new(9, 2);
+    let key = world.found("home", "notes", Role::Writer);
+    for (document, keyed) in [(1, false), (2, true)] {
+        edit(&mut world, 0, key, document, keyed, DocOp::Upsert(map([])));
+    }
+    edit(&mut world, 0, key, 3, false, DocOp::Create(map([("x", Value::Int(1))])));
+    world.link(0, 1);
+    world.run();
+    assert_eq!(value(&world, 1, key, 1), Some(map([])));
+    assert_eq!(world.views(1, key).len(), 3);
+    assert_converged(&world, key);
+}

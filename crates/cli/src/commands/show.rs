@@ -230,6 +230,13 @@ fn status(item: Value, printer: &mut Printer) -> Result<(), Failure> {
         for (device, entries) in space.pending.iter().filter(|(_, entries)| *entries > 0) {
             parts.push(format!("{} misses {} of this device's entries", clean(device), count(*entries)));
         }
+        for document in &space.oversize {
+            parts.push(format!("{} is too large for edits here; split or delete it", clean(document)));
+        }
+        for (device, seq) in &space.forks {
+            let device = clean(device);
+            parts.push(format!("{device} signed two entries {seq}: its store was copied, or it cheats; ask its owner"));
+        }
         let name = clean(&space.space);
         match parts.is_empty() {
             true => printer.line(&format!("space    {name}: {GOOD}in sync as far as is known{GOOD:#}"))?,

@@ -154,6 +154,12 @@ pub struct SpaceSync {
     pub unapplied: u64,
     /// Why the next of those waits.
     pub waiting: Option<String>,
+    /// Documents that merges have made too large for local edits, as many as are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oversize: Vec<String>,
+    /// Devices by name or id that signed two entries at one place of a journal, and the place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forks: Vec<(String, u64)>,
     /// For each other device by name or id: entries of this device that it is not known to hold.
     pub pending: Vec<(String, u64)>,
 }

@@ -315,8 +315,10 @@ pub struct Batch {
 /// A line from a client.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum ClientLine {
+pub enum ClientLine {
+    /// What it asks for.
     Request(Request),
+    /// Rows of the import that it asked for.
     Rows(Batch),
     /// No more rows.
     End {},

@@ -23,7 +23,7 @@ pub use item::{
 };
 pub(crate) use item::{decode, encode};
 pub use message::{
-    Batch, CONTROL_VERSION, Comparison, Container, DeletePolicy, DocumentName, Edit, Filter, Greeting, Place, Reply,
-    Request, Role,
+    Batch, CONTROL_VERSION, ClientLine, Comparison, Container, DeletePolicy, DocumentName, Edit, Filter, Greeting,
+    Place, Reply, Request, Role,
 };
 pub use server::{Server, ServerOptions};

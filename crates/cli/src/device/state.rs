@@ -126,10 +126,13 @@ fn member_name(spaces: &[SpaceStatus], device: DeviceId) -> Option<String> {
 
 fn space_sync(space: &SpaceStatus) -> SpaceSync {
     let name = |device: &DeviceId| member_name(std::slice::from_ref(space), *device).unwrap_or_else(|| device.short());
+    let collections = || space.collections.iter();
     SpaceSync {
         space: space.name.clone().unwrap_or_else(|| space.space.to_string()),
-        unapplied: space.collections.iter().map(|collection| collection.unapplied).sum(),
-        waiting: space.collections.iter().find_map(|collection| collection.waiting.clone()),
+        unapplied: collections().map(|collection| collection.unapplied).sum(),
+        waiting: collections().find_map(|collection| collection.waiting.clone()),
+        oversize: collections().flat_map(|collection| &collection.oversize).map(ToString::to_string).collect(),
+        forks: collections().flat_map(|c| &c.forks).map(|(journal, seq)| (name(&journal.device), *seq)).collect(),
         pending: space.pending.iter().map(|(device, entries)| (name(device), *entries)).collect(),
     }
 }

@@ -49,7 +49,7 @@ pub struct Document {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Committed {
     /// The new changes in causal order: genesis changes first, then at most one of the actor. Empty if the batch changed
-    /// nothing.
+    /// nothing of a document that has changes.
     pub changes: Vec<NewChange>,
 }
 
@@ -349,9 +349,12 @@ fn run(doc: &mut Automerge, actor: [u8; 16], edits: &[Edit], unborn: Hidden) -> 
         tx.rollback();
         return Err(error);
     }
-    let (hash, _) = tx.commit_with(CommitOptions::default().with_time(0));
-    let Some(hash) = hash else {
-        return Ok(None);
+    let options = || CommitOptions::default().with_time(0);
+    let hash = match tx.commit_with(options()).0 {
+        Some(hash) => hash,
+        // What has no change cannot be sent: a document that begins empty has one without operations.
+        None if doc.get_heads().is_empty() => doc.empty_commit(options()),
+        None => return Ok(None),
     };
     let change = doc.get_change_by_hash(&hash).expect("a change that was just committed is there");
     assert_eq!(*change.actor_id(), actor, "Automerge committed under another actor");

@@ -64,10 +64,15 @@ pub(super) fn run(job: WriteJob) -> Written {
     let WriteJob { header, keys, key, edit_wins, edits, documents } = job;
     let mut desk = Desk::new(header, edit_wins, &edits, documents);
     let mut results: Vec<Result<bool, WriteError>> = edits.iter().map(|edit| desk.edit(edit)).collect();
-    if desk.items.is_empty() {
+    // A fault of ours may have left a document with an edit that no item holds: then nothing of this job counts.
+    let fault = results.iter().find_map(|result| match result {
+        Err(fault @ WriteError::Internal(_)) => Some(fault.clone()),
+        _ => None,
+    });
+    if fault.is_none() && desk.items.is_empty() {
         return Written { entry: None, results, documents: desk.clear(None) };
     }
-    match desk.seal(&keys, &key) {
+    match fault.map_or_else(|| desk.seal(&keys, &key), Err) {
         Ok(entry) => {
             let place = desk.place(entry.position());
             Written { documents: desk.clear(Some(place)), entry: Some(entry), results }

@@ -268,6 +268,8 @@ impl Replica {
             return self.start_roster_exchange(link, space);
         }
         shared.roster_rounds = 0;
+        self.send_hints(link, space);
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         if sent.frontier == theirs.frontier {
             // Whoever has the key and is no member can echo a state; entries are for members.
             let known = self.spaces.get(&space);

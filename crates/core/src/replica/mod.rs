@@ -423,6 +423,15 @@ impl Replica {
         self.save_peers_at.get_or_insert(self.now.mono_ms + SAVE_PEERS_MS);
     }
 
+    /// Peers were met. The first address of one is saved at once: a device that stops right after it joined must find the
+    /// others again.
+    fn peers_met(&mut self, new: bool) {
+        self.peer_changed();
+        if new {
+            self.save_peers_at = Some(self.now.mono_ms);
+        }
+    }
+
     /// Saves what changed in peer records. Losing them costs bytes at the next meeting, so they never hold anything up.
     fn save_peers(&mut self) {
         self.save_peers_at = None;
