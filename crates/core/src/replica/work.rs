@@ -21,7 +21,7 @@ use crate::job::{
 };
 use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
 use crate::output::{Edited, Event};
-use crate::payload::ItemBody;
+use crate::payload::{Item, ItemBody};
 
 /// What became of worked documents.
 struct PutBack {
@@ -483,9 +483,12 @@ impl Replica {
 
 /// Keeps an opened entry in memory until it is applied, within the budget.
 pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
-    let bytes = match &opened.content {
-        Content::Items(_, bytes) => *bytes,
-        _ => 0,
+    let newer = |item: &Item| matches!(item.body, ItemBody::Unknown { .. });
+    let (content, bytes) = match opened.content {
+        // It waits for an upgrade, which reads it from the store again: a member that sends many of them must not fill memory.
+        Content::Items(items, _) if items.iter().any(newer) => (Content::Newer, 0),
+        Content::Items(items, bytes) => (Content::Items(items, bytes), bytes),
+        other => (other, 0),
     };
     if space.opened_bytes + bytes > budget.max(OPENED_BYTES) {
         return; // It is in the store, or will be: it is read again when its turn comes.
@@ -496,7 +499,7 @@ pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
         return;
     }
     let position = opened.entry.position();
-    let kept = super::space::OpenedEntry { position, deps: header.deps.clone(), content: opened.content };
+    let kept = super::space::OpenedEntry { position, deps: header.deps.clone(), content };
     if journal.opened.insert(header.seq, kept).is_none() {
         space.opened_bytes += bytes;
     }

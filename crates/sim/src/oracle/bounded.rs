@@ -18,7 +18,7 @@ impl Oracle for Bounded {
     /// Sizes are the largest that were seen, so that once at the end is enough.
     fn at_rest(&mut self, rest: &Rest<'_>) -> Result<(), Violation> {
         for snapshot in rest.snapshots {
-            for size in snapshot.sizes.iter().filter(|size| size.size > size.limit) {
+            if let Some(size) = snapshot.sizes.iter().find(|size| size.size > size.limit) {
                 let what = format!("{}: {}, over the limit of {}", size.what, size.size, size.limit);
                 return broken(self.name(), snapshot.at_ms, snapshot.device, what);
             }

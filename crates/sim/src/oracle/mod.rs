@@ -110,13 +110,16 @@ pub fn all() -> Vec<Box<dyn Oracle>> {
     ]
 }
 
+/// A document as plain Automerge reads it, or why it cannot.
+type Read = Rc<Result<Content, String>>;
+
 /// The world at rest: every honest device, in order, and its documents as plain Automerge reads them.
 #[derive(Debug)]
 pub struct Rest<'a> {
     /// The devices.
     pub snapshots: &'a [Snapshot],
     /// By blake3 of the stored bytes: most devices hold the same.
-    read: RefCell<BTreeMap<[u8; 32], Rc<Result<Content, String>>>>,
+    read: RefCell<BTreeMap<[u8; 32], Read>>,
 }
 
 impl<'a> Rest<'a> {
@@ -126,7 +129,7 @@ impl<'a> Rest<'a> {
     }
 
     /// What a document's bytes hold. Cost: loads the document, the first time.
-    pub fn content(&self, stored: &DocumentSnapshot) -> Rc<Result<Content, String>> {
+    pub fn content(&self, stored: &DocumentSnapshot) -> Read {
         let mut hasher = blake3::Hasher::new();
         let snapshot = stored.snapshot.as_deref().unwrap_or_default();
         hasher.update(&(snapshot.len() as u64).to_le_bytes()).update(snapshot);
