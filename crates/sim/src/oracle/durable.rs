@@ -21,8 +21,9 @@ pub struct Durable {
 /// What a device may not lose any more.
 #[derive(Debug, Default)]
 struct Promised {
-    /// The last entry of each journal that was reported as stored.
-    stored: BTreeMap<JournalId, Position>,
+    /// The last place of each journal of which an entry was reported as stored. Two entries at one place prove a fork: both are
+    /// kept, and whichever came first to the device counts, though the proof may reach the disk before it.
+    stored: BTreeMap<JournalId, Vec<Position>>,
     /// The last entry of each journal that an acknowledgement named.
     acknowledged: BTreeMap<(SpaceId, JournalId), Position>,
     /// Entries that changed a document under this device's own actor: the last one, and how many there were.
@@ -44,14 +45,13 @@ impl Promised {
 
     /// The first promise that is broken by a store that holds this much.
     fn lost(&self, held: impl Fn(&JournalId) -> Option<Position>) -> Option<String> {
-        let acknowledged = self.acknowledged.iter().map(|((_, journal), position)| ("acknowledged", journal, position));
-        let stored = self.stored.iter().map(|(journal, position)| ("stored", journal, position));
-        for (how, journal, position) in acknowledged.chain(stored) {
+        let acknowledged = self.acknowledged.iter().map(|((_, id), position)| ("acknowledged", id, vec![*position]));
+        let stored = self.stored.iter().map(|(journal, positions)| ("stored", journal, positions.clone()));
+        for (how, journal, positions) in acknowledged.chain(stored) {
             let held = held(journal);
-            let lost =
-                held.is_none_or(|held| held.seq < position.seq || (held.seq == position.seq && held != *position));
-            if lost {
-                return Some(format!("{journal:?}: entry {position:?} was {how}, and {held:?} is held"));
+            let seq = positions.first().map_or(0, |position| position.seq);
+            if held.is_none_or(|held| held.seq < seq || (held.seq == seq && !positions.contains(&held))) {
+                return Some(format!("{journal:?}: entry {positions:?} was {how}, and {held:?} is held"));
             }
         }
         None
@@ -88,10 +88,11 @@ impl Oracle for Durable {
             What::Stored { entries, .. } => {
                 let stored = &mut self.devices.entry(device).or_default().stored;
                 for (journal, position) in entries {
-                    // A second entry at one place proves a fork, and is kept beside the first, which counts.
-                    let last = stored.entry(*journal).or_insert(*position);
-                    if last.seq < position.seq {
-                        *last = *position;
+                    let last = stored.entry(*journal).or_default();
+                    match last.first().map_or(0, |last| last.seq) {
+                        seq if seq < position.seq => *last = vec![*position],
+                        seq if seq == position.seq => last.push(*position),
+                        _ => {}
                     }
                 }
             }
@@ -148,6 +149,8 @@ impl Oracle for Durable {
 
 #[cfg(test)]
 mod tests {
+    use farshore_core::id::EntryHash;
+
     use super::*;
     use crate::oracle::scene::{
         acknowledged, at_rest, device, document, history, restarted, stored_entry, submitted, title,
@@ -170,6 +173,21 @@ mod tests {
         let received = |held| [stored_entry(0, 1, 1, 5, 7), restarted(0, &[(1, held)])];
         assert_eq!(history(&mut Durable::default(), &received(5)), None);
         assert!(history(&mut Durable::default(), &received(4)).unwrap().contains("stored"));
+    }
+
+    /// Found by seed 105 of the profile byzantine: the proof of a fork was durable before the entry that came first.
+    #[test]
+    fn of_two_entries_at_one_place_either_may_be_the_one_that_counts() {
+        let (device, mut first) = stored_entry(0, 1, 1, 5, 7);
+        let proof = stored_entry(0, 2, 1, 5, 7);
+        if let What::Stored { entries, .. } = &mut first {
+            entries[0].1.hash = EntryHash([99; 32]);
+        }
+        let with = |held| {
+            history(&mut Durable::default(), &[(device, first.clone()), proof.clone(), restarted(0, &[(1, held)])])
+        };
+        assert_eq!(with(5), None);
+        assert!(with(4).is_some());
     }
 
     #[test]

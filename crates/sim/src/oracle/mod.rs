@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(sources.len() + 2, listed, "a file is not looked at");
         for (name, source) in sources {
             for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
-                let core = line.contains("farshore_core") && !line.starts_with("use farshore_core::id::");
+                let core = line.contains("farshore_core") && !line.trim_start().starts_with("use farshore_core::id::");
                 let store = line.contains("farshore_store");
                 let own = ["crate::run", "crate::convert", "crate::device", "crate::world", "crate::memory"];
                 let run = own.iter().any(|module| line.contains(module));
