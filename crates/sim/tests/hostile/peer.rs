@@ -154,7 +154,7 @@ impl RawPeer {
     pub(crate) fn state(&self, line: &Line, fresh: bool) -> State {
         let roster = self.access().roster.digest();
         let seen_store = StoreId([0; 16]);
-        State { handle: line.handle, fresh, roster, frontier: [7; 32], journals: 1, arrival: 1, seen_store, seen: 0 }
+        State { handle: line.handle, fresh, roster, frontier: [7; 32], few: true, arrival: 1, seen_store, seen: 0 }
     }
 
     pub(crate) fn journal(&self) -> JournalId {
