@@ -192,7 +192,9 @@ pub struct DocEdit {
 /// What happens to a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DocOp {
-    /// Creates it; refused if it is there.
+    /// Creates it. With `keyed` it is refused if it is there. Without, the id must be new: 128 bits drawn at random for this
+    /// very insert, as the node does. It is not looked up, and an id that was used before would make this device contradict
+    /// itself, so that others take nothing more of it.
     Create(Value),
     /// Creates it, or makes the fields of the given map what they are there, leaving other fields alone.
     Upsert(Value),

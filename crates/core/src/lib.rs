@@ -8,6 +8,7 @@
 //! [`roster`] (who may), [`change`] and [`document`] (Automerge behind a validator), [`wire`] (frames).
 
 pub mod batch;
+pub mod breakage;
 pub mod bytes;
 pub mod catalogue;
 pub mod change;

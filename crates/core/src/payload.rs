@@ -92,6 +92,10 @@ fn encode_body(body: &ItemBody) -> Result<(u8, Vec<u8>), DecodeError> {
     let mut w = Writer::new();
     let kind = match body {
         ItemBody::Changes(changes) => {
+            // Receivers refuse it, and close the journal: better that the author's own device does.
+            if changes.is_empty() {
+                return Err(DecodeError::Invalid { field: "changes of an item" });
+            }
             over("changes of an item", changes.len(), ITEM_CHANGES)?;
             w.count(changes.len());
             for change in changes {

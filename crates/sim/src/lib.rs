@@ -7,19 +7,23 @@
 //! - [`plan`]: what a seed expands to before it runs: devices, users' acts and [`fault`]s, as data; [`dice`] is the chance.
 //! - [`app`]: what the users do; [`workload`] is the built-in one.
 //! - [`run`]: the world: devices, disks, links, time.
-//! - [`observe`]: what is seen of it from outside, in [`plain`] data; [`oracle`] judges that; [`timeline`] tells it to people.
+//! - [`observe`]: what is seen of it from outside, in [`plain`] data; [`oracle`] judges that, by a [`model`] of the truth;
+//!   [`timeline`] tells it to people.
+//! - [`byzantine`]: devices in bad hands, among the honest ones.
 //! - [`sweep`]: many seeds, and what they say together; [`mod@shrink`]: one that fails, made small.
 //!
 //! A scene, for tests that choose every step themselves: [`World`] holds devices and links, and jobs and commits happen at
 //! once, on [`memory`], a store in maps.
 
 pub mod app;
+pub mod byzantine;
 pub mod convert;
 pub mod device;
 pub mod dice;
 pub mod fault;
 mod limits;
 pub mod memory;
+pub mod model;
 pub mod observe;
 pub mod oracle;
 pub mod plain;

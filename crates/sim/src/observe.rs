@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use farshore_core::id::{CollectionTag, DeviceId, DocumentId, Incarnation, JournalId, Position, SpaceId, StoreId};
 
+use crate::byzantine::ByzantineKind;
 use crate::fault::FaultKind;
 use crate::plain::{Op, Plain};
 
@@ -34,6 +35,15 @@ pub enum What {
         id: DeviceId,
         /// Whether its role lets it write.
         may_write: bool,
+    },
+    /// A collection was defined: every member applies deletions in it by this policy.
+    Defined {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// Whether a concurrent edit beats a deletion.
+        edit_wins: bool,
     },
     /// The app asked for edits of one collection.
     Submitted {
@@ -86,6 +96,8 @@ pub enum What {
         document: DocumentId,
         /// What was shown.
         view: Option<Plain>,
+        /// Which bytes were read; `None` with `view`.
+        mark: Option<ViewMark>,
     },
     /// A frame left the device.
     Sent {
@@ -101,8 +113,15 @@ pub enum What {
         bytes: usize,
         /// The entry that it holds whole, if it is one.
         entry: Option<(JournalId, Position)>,
-        /// How far it says that this device holds journals durably, if it is a receipt.
-        receipts: Vec<(JournalId, u64)>,
+        /// How far it says, or shows by what it holds, that its sender has these journals.
+        shows: Vec<(JournalId, u64)>,
+    },
+    /// A batch was handed to the disk. It is not durable yet.
+    Handed {
+        /// Its number in this life of the replica.
+        batch: u64,
+        /// The documents that it writes.
+        documents: Vec<(CollectionTag, DocumentId)>,
     },
     /// A batch became durable.
     Stored {
@@ -110,6 +129,8 @@ pub enum What {
         batch: u64,
         /// The entries that it holds.
         entries: Vec<(JournalId, Position)>,
+        /// The documents that it writes.
+        documents: Vec<Written>,
     },
     /// A peer said that it holds this much of one of this device's own journals.
     Receipted {
@@ -180,6 +201,11 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// The device is in bad hands from here on: what it did before may be lost, and what it does is no honest device's fault.
+    Turned {
+        /// How it misbehaves.
+        kind: ByzantineKind,
+    },
     /// The device found its own journal forked and began a new life of its store.
     NewIncarnation {
         /// The new one.
@@ -194,6 +220,41 @@ pub enum What {
     },
     /// All faults are over and every path is open; what is still under way comes to rest from here on.
     Healed,
+}
+
+/// A document in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Its collection.
+    pub collection: CollectionTag,
+    /// The document.
+    pub document: DocumentId,
+    /// What the batch does to its view.
+    pub view: ViewWritten,
+}
+
+/// What a batch does to a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewWritten {
+    /// Nothing.
+    Kept,
+    /// Sets it to these bytes.
+    Put(ViewMark),
+    /// Removes it.
+    Removed,
+}
+
+/// Stands for a view's bytes: the first 8 bytes of their blake3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ViewMark(pub u64);
+
+impl ViewMark {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> ViewMark {
+        let mut out = [0; 8];
+        out.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
+        ViewMark(u64::from_le_bytes(out))
+    }
 }
 
 /// One document's edits, as the app meant them.

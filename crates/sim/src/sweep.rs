@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::byzantine::ByzantineKind;
 use crate::dice::Dice;
 use crate::fault::FaultKind;
 use crate::oracle::{self, Violation};
@@ -34,6 +35,9 @@ pub struct Report {
     pub acknowledged: u64,
     /// Faults that took effect, by kind.
     pub fired: BTreeMap<FaultKind, u64>,
+    /// What devices in bad hands did, by kind.
+    #[serde(default)]
+    pub misdeeds: BTreeMap<ByzantineKind, u64>,
     /// Virtual milliseconds.
     pub virtual_ms: u64,
     /// Round trips from the last fault until everything had converged.
@@ -54,6 +58,7 @@ impl Report {
             edits: outcome.edits,
             acknowledged: outcome.acknowledged,
             fired: outcome.fired.clone(),
+            misdeeds: outcome.misdeeds.clone(),
             virtual_ms: outcome.virtual_ms,
             rest_round_trips: outcome.rest_round_trips,
             events: outcome.events,
@@ -148,7 +153,23 @@ pub fn summarize<'a>(reports: impl IntoIterator<Item = &'a Report>, profile: Pro
     if profile == Profile::Mixed && reports.len() >= JUDGED_SEEDS {
         summary.shortfalls = shortfalls(&summary);
     }
+    if profile == Profile::Byzantine && reports.len() >= JUDGED_SEEDS {
+        summary.shortfalls = idle_kinds(&reports);
+    }
     summary
+}
+
+/// Kinds of devices in bad hands that hardly ever did anything.
+fn idle_kinds(reports: &[&Report]) -> Vec<String> {
+    let acted = |kind: &ByzantineKind| {
+        reports.iter().filter(|report| report.misdeeds.get(kind).is_some_and(|misdeeds| *misdeeds > 0)).count()
+    };
+    let counts = ByzantineKind::ALL.iter().map(|kind| (kind, acted(kind)));
+    let idle = counts.filter(|(_, seeds)| seeds * 100 < reports.len() * LEAST_FIRED_PERCENT);
+    idle.map(|(kind, seeds)| {
+        format!("{kind} acted in {seeds} of {} seeds, under {LEAST_FIRED_PERCENT} %", reports.len())
+    })
+    .collect()
 }
 
 fn shortfalls(summary: &Summary) -> Vec<String> {
@@ -201,6 +222,19 @@ mod tests {
         let fired = kinds.iter().map(|kind| (*kind, 30)).collect();
         let outcome = Outcome { devices: 6, edits: 400, fired, ..Outcome::default() };
         Report::new(seed, &outcome)
+    }
+
+    #[test]
+    fn a_range_in_which_a_kind_of_device_in_bad_hands_hardly_acts_is_found_out() {
+        let misdeeds: BTreeMap<ByzantineKind, u64> = ByzantineKind::ALL.iter().map(|kind| (*kind, 1)).collect();
+        let mut reports: Vec<Report> =
+            (0..1_000).map(|seed| Report { misdeeds: misdeeds.clone(), ..report(seed, &[]) }).collect();
+        assert_eq!(summarize(&reports, Profile::Byzantine).shortfalls, Vec::<String>::new());
+        for report in reports.iter_mut().skip(9) {
+            report.misdeeds.insert(ByzantineKind::Replayer, 0);
+        }
+        let shortfalls = summarize(&reports, Profile::Byzantine).shortfalls;
+        assert!(matches!(&shortfalls[..], [one] if one.starts_with("replayer acted in 9 of 1000")), "{shortfalls:?}");
     }
 
     #[test]

@@ -42,7 +42,8 @@ fn told(what: &What) -> String {
             let entry = entry.map(|entry| format!(" {}", place(&entry))).unwrap_or_default();
             format!("sends {kind:?}{entry} to {to} on link {link} ({class:?}, {bytes} bytes)")
         }
-        What::Stored { batch, entries } => {
+        What::Handed { batch, .. } => format!("hands batch {batch} to the disk"),
+        What::Stored { batch, entries, .. } => {
             let entries: Vec<String> = entries.iter().map(place).collect();
             format!("batch {batch} is durable{}{}", if entries.is_empty() { "" } else { ", with " }, entries.join(", "))
         }
@@ -59,6 +60,10 @@ fn told(what: &What) -> String {
         }
         What::NewIncarnation { incarnation, reason } => format!("begins incarnation {}: {reason}", incarnation.short()),
         What::Fired { fault } => format!("-- {fault}: {}", fault.describe()),
+        What::Defined { collection, edit_wins, .. } => {
+            format!("defines {}, where {} win", collection.short(), if *edit_wins { "edits" } else { "deletions" })
+        }
+        What::Turned { kind } => format!("-- in bad hands from here on: {kind}"),
         What::Healed => "-- everything is healed".into(),
     }
 }

@@ -59,7 +59,7 @@ impl Crypt {
 
     /// Refuses a page that would make redb allocate more than the file's size.
     fn examine(&self, page: &[u8]) -> io::Result<()> {
-        match pages::names_too_large_a_child(page, StorageBackend::len(self)?) {
+        match pages::names_too_large_a_page(page, StorageBackend::len(self)?) {
             true => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "a page names another that is larger than the file"))
             }

@@ -85,6 +85,25 @@ pub(crate) const PEERS: TableSpec<36> = TableSpec::new(12, "peers");
 pub(crate) const INVITATIONS: TableSpec<16> = TableSpec::new(13, "invitations");
 pub(crate) const REJECTED: TableSpec<108> = TableSpec::new(14, "rejected");
 
+/// The names of all tables.
+pub(crate) const NAMES: [&str; 15] = [
+    STORE.name,
+    META.name,
+    SPACES.name,
+    ROSTER.name,
+    ROSTER_SEEN.name,
+    COLLECTIONS.name,
+    JOURNALS.name,
+    ENTRIES.name,
+    DOCUMENTS.name,
+    SNAPSHOTS.name,
+    TAILS.name,
+    VIEWS.name,
+    PEERS.name,
+    INVITATIONS.name,
+    REJECTED.name,
+];
+
 /// Rows of `store`.
 pub(crate) mod row {
     /// Schema version, 4 bytes. Its place and form stay the same in every version.

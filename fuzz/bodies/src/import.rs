@@ -38,7 +38,7 @@ pub fn import(data: &[u8]) -> Outcome {
 
 fn options(choice: u8) -> ImportOptions {
     let format = [Format::Ndjson, Format::Json, Format::Csv][usize::from(choice % 3)];
-    let bit = |at: u8| choice / 3 >> at & 1 == 1;
+    let bit = |at: u8| ((choice / 3) >> at) & 1 == 1;
     let mut options = ImportOptions::new(format);
     options.empty = [Empty::Null, Empty::String, Empty::Skip][usize::from(choice / 3 % 3)];
     options.tagged = format != Format::Csv && bit(2);

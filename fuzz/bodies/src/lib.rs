@@ -20,7 +20,6 @@ mod world;
 #[allow(dead_code, reason = "each of their users takes a part")]
 #[path = "../../../crates/core/tests/change_common/raw.rs"]
 mod raw;
-#[allow(dead_code, reason = "each of their users takes a part")]
 #[path = "../../../crates/core/tests/roster_support/mod.rs"]
 mod roster_support;
 #[allow(dead_code, reason = "each of their users takes a part")]

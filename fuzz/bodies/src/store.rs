@@ -29,7 +29,7 @@ pub fn store(data: &[u8]) -> Outcome {
         }
     }
     rig.disk.heal();
-    rig.reopen(&[rig.truth.clone()]);
+    rig.come_back();
     let report = rig.store().reader().check().expect("a healthy disk is read");
     assert!(report.is_sound(), "{report:?}");
     if rig.acknowledged > 0 { Outcome::Accepted } else { Outcome::Refused }
@@ -76,18 +76,19 @@ impl Rig {
             1 => self.disk.heal(),
             2 => {
                 self.disk.heal();
-                self.reopen(&[self.truth.clone()]);
+                self.come_back();
             }
             3 => {
                 let loss = if u.arbitrary()? { Loss::Kill } else { Loss::Power };
-                self.cut(loss, u.arbitrary()?, &[self.truth.clone()]);
+                let truth = self.truth.clone();
+                self.cut(loss, u.arbitrary()?, std::slice::from_ref(&truth));
             }
             4 => {
                 self.store = None;
                 self.disk.fail_after(u.arbitrary::<u8>()?.into(), Fault::Broken);
                 drop(Store::open_backend(self.disk.backend(), &key(), Place::default()));
                 self.disk.heal();
-                self.reopen(&[self.truth.clone()]);
+                self.come_back();
             }
             _ => self.call(u)?,
         }
@@ -134,6 +135,12 @@ impl Rig {
             Err(other) => panic!("a disk that fails gave: {other}"),
         }
         Ok(())
+    }
+
+    /// Opens the store anew; it must hold all that was acknowledged, and no more.
+    fn come_back(&mut self) {
+        let truth = self.truth.clone();
+        self.reopen(std::slice::from_ref(&truth));
     }
 
     fn cut(&mut self, loss: Loss, seed: u64, either: &[Truth]) {

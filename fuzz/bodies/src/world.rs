@@ -82,6 +82,9 @@ fn edit(u: &mut Unstructured<'_>) -> Result<DocEdit> {
     Ok(DocEdit { document: DocumentId([document; 16]), keyed: document > 1, op })
 }
 
+/// Views by document, and how far journals are held.
+type Sight = (Vec<(DocumentId, Option<Value>)>, Vec<(JournalId, Position)>);
+
 struct Rig {
     world: World,
     key: CollectionKey,
@@ -162,7 +165,7 @@ impl Rig {
     }
 
     /// What a device shows and holds: documents, and how far each journal goes.
-    fn sight(&self, device: usize) -> (Vec<(DocumentId, Option<Value>)>, Vec<(JournalId, Position)>) {
+    fn sight(&self, device: usize) -> Sight {
         let views = self.world.views(device, self.key).into_iter();
         let journals = self.world.devices[device].store.journals(self.key.space).into_iter();
         let views = views.map(|(document, bytes)| (document, Value::decode(&bytes).ok()));

@@ -31,15 +31,19 @@ impl DocCache {
         Some(document)
     }
 
-    /// Puts a document back, and drops the longest unused ones over the limit.
-    pub(super) fn put(&mut self, key: DocKey, document: Box<OpenDocument>) {
+    /// Puts a document back, and drops the longest unused ones over the limit; unless it `hoards`, which only
+    /// [`crate::breakage::Breakage::UnboundedCache`] does.
+    pub(super) fn put(&mut self, key: DocKey, document: Box<OpenDocument>, hoards: bool) {
         self.take(&key);
         let bytes = document.memory_bytes();
+        if hoards {
+            self.bytes += bytes;
+        }
         self.uses += 1;
         self.by_use.insert(self.uses, key);
         self.documents.insert(key, (document, bytes, self.uses));
         self.bytes += bytes;
-        while self.bytes > CACHE_BYTES {
+        while self.bytes > CACHE_BYTES && !hoards {
             let Some((_, oldest)) = self.by_use.pop_first() else { break };
             if let Some((_, bytes, _)) = self.documents.remove(&oldest) {
                 self.bytes -= bytes;

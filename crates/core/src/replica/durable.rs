@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::Replica;
 use super::space::Source;
+use crate::batch::{Batch, StoreOp};
+use crate::breakage::{Breakage, unordered};
 use crate::entry::Entry;
 use crate::id::{CollectionTag, DocumentId, JournalId, SpaceId};
 use crate::input::{LinkId, RequestId};
 use crate::job::WriteError;
-use crate::output::{Edited, Event, Reply};
+use crate::output::{Edited, Event, Output, Reply};
 
 /// One thing that a durable batch makes true.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(super) enum Effect {
     RosterDurable(SpaceId),
     /// All that a peer had of the roster is here: compare again.
     RosterEnd(SpaceId, LinkId),
+    /// The other half of a batch, see [`crate::breakage::Breakage::HalfBatch`].
+    Half(Vec<StoreOp>, Vec<Effect>),
     /// A joiner may be told that it is a member.
     Welcome {
         link: LinkId,
@@ -78,6 +82,7 @@ impl Replica {
             match effect {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
                 Effect::Edited(id, index, result) => self.edit_done(id, index, result),
+                Effect::Half(ops, effects) => self.store_half(ops, effects),
                 Effect::Applied { space, journal, applied, closed } => {
                     let Some(known) = self.spaces.get_mut(&space) else { continue };
                     if let Some(state) = known.journals.get_mut(&journal) {
@@ -112,7 +117,10 @@ impl Replica {
         }
         self.send_receipts();
         if serve {
-            let links: Vec<LinkId> = self.links.keys().copied().collect();
+            let mut links: Vec<LinkId> = self.links.keys().copied().collect();
+            if self.breaks(Breakage::UnorderedMap) {
+                links = unordered(links);
+            }
             links.into_iter().for_each(|link| self.serve(link));
         }
         for (space, collection) in pump {
@@ -120,7 +128,13 @@ impl Replica {
         }
     }
 
-    fn entry_durable(&mut self, space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source>) {
+    fn store_half(&mut self, ops: Vec<StoreOp>, effects: Vec<Effect>) {
+        self.last_batch += 1;
+        self.batches.insert(self.last_batch, effects);
+        self.outputs.push_back(Output::Store(Batch { id: self.last_batch, ops }));
+    }
+
+    pub(super) fn entry_durable(&mut self, space: SpaceId, entry: Arc<Entry>, arrival: u64, source: Option<Source>) {
         let id = entry.header.journal;
         let position = entry.position();
         if let Some(known) = self.spaces.get_mut(&space) {
@@ -136,6 +150,11 @@ impl Replica {
             self.give_back_credit(source);
             self.owe_receipt(source.link, space, id, position.seq);
         }
+        // Its author waits for a receipt, too, though somebody else was faster in bringing it.
+        let from = source.map(|source| source.link);
+        let authors = self.links.iter().filter(|(link, state)| state.device == Some(id.device) && Some(**link) != from);
+        let authors: Vec<LinkId> = authors.map(|(link, _)| *link).collect();
+        authors.into_iter().for_each(|link| self.owe_receipt(link, space, id, position.seq));
         for (link, state) in &mut self.links {
             if source.is_none_or(|source| source.link != *link) {
                 state.new_entry(space, id, position.seq);

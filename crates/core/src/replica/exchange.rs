@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::descent::Descent;
+use crate::breakage::Breakage;
 use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::{
@@ -307,6 +308,8 @@ impl Replica {
             return self.start_roster_exchange(link, space);
         }
         shared.roster_rounds = 0;
+        self.send_hints(link, space);
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         if sent.frontier == theirs.frontier {
             // Whoever has the key and is no member can echo a state; entries are for members.
             let known = self.spaces.get(&space);
@@ -430,6 +433,7 @@ impl Replica {
     }
 
     fn on_frontier(&mut self, link: LinkId, space: SpaceId, frontier: Frontier) {
+        let (me, incarnation) = (self.device(), self.identity.incarnation);
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         shared.frontier_in.extend(frontier.positions);
         if shared.frontier_in.len() > JOURNALS {
@@ -442,9 +446,17 @@ impl Replica {
         let positions = std::mem::take(&mut shared.frontier_in).into_iter().filter(|held| held.branch.is_none());
         let positions: Vec<(JournalId, Position)> = positions.map(|held| (held.journal, held.position)).collect();
         let Some(known) = self.spaces.get(&space) else { return };
+        let mut receipts = Vec::new();
         for (journal, position) in &positions {
             let mine = known.journals.get(journal);
             let durable = mine.map_or(0, |journal| journal.durable.seq);
+            // A frontier shows what is durable there: of one's own journal it is a receipt, which may have come no other way.
+            if journal.device == me
+                && journal.incarnation == incarnation
+                && mine.is_some_and(|mine| position.seq < durable || *position == mine.durable)
+            {
+                receipts.push((*journal, position.seq));
+            }
             if mine.is_some_and(|journal| journal.state.closed) {
                 continue;
             }
@@ -470,6 +482,7 @@ impl Replica {
         let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
         self.want(link, space, &journals, frontier.answer);
         self.compare_branches(link, space, &positions);
+        self.on_receipt(link, space, receipts);
         self.check_caught_up(link, space);
     }
 
@@ -477,10 +490,14 @@ impl Replica {
     fn want(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId], answer: bool) {
         let mut ranges = Vec::new();
         let now_ms = self.now.mono_ms;
+        let late = self.breaks(Breakage::AskLate);
+        if late {
+            self.check_asked_at.get_or_insert(now_ms + 2 * ASK_MS);
+        }
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(state) = self.links.get(&link) else { return };
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
-        for journal in journals {
+        for journal in journals.iter().filter(|_| !late) {
             let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
             let Some(to) = shared.offered.get(journal).copied().filter(|to| *to >= from) else { continue };
             let asked = known.asked.get(journal);
@@ -615,6 +632,9 @@ impl Replica {
     }
 
     fn on_receipt(&mut self, link: LinkId, space: SpaceId, positions: Vec<(JournalId, u64)>) {
+        if self.breaks(Breakage::LoseReceipt) {
+            return;
+        }
         let (me, incarnation) = (self.device(), self.identity.incarnation);
         let Some(device) = self.links.get(&link).and_then(|state| state.device) else { return };
         for (journal, seq) in positions {
@@ -658,7 +678,8 @@ impl Replica {
 
     pub(super) fn owe_receipt(&mut self, link: LinkId, space: SpaceId, journal: JournalId, seq: u64) {
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
-            shared.owed.insert(journal, seq);
+            let owed = shared.owed.entry(journal).or_default();
+            *owed = (*owed).max(seq);
         }
     }
 
@@ -666,13 +687,16 @@ impl Replica {
     /// the end.
     pub(super) fn send_receipts(&mut self) {
         let mut frames = Vec::new();
+        let early = self.breaks(Breakage::ReceiptBeforeCommit);
         for (link, state) in &mut self.links {
             for (handle, shared) in &mut state.spaces {
-                let asked = self.spaces.get(&shared.space).map(|known| &known.asked);
+                let Some(known) = self.spaces.get(&shared.space) else { continue };
                 let later = |journal: &JournalId, seq: u64| {
-                    let asked = asked.and_then(|asked| asked.get(journal));
-                    asked.is_some_and(|asked| asked.link == *link && asked.to > seq)
-                        && !seq.is_multiple_of(RECEIPT_ENTRIES)
+                    let asked = known.asked.get(journal);
+                    let more = asked.is_some_and(|asked| asked.link == *link && asked.to > seq)
+                        && !seq.is_multiple_of(RECEIPT_ENTRIES);
+                    // What is owed may still be on its way to the disk.
+                    more || (!early && known.journals.get(journal).is_none_or(|journal| journal.durable.seq < seq))
                 };
                 let (kept, owed): (Vec<_>, Vec<_>) =
                     std::mem::take(&mut shared.owed).into_iter().partition(|(journal, seq)| later(journal, *seq));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::space::{Arrived, Asked, Journal, Source, Space, Unstored};
 use super::work::remember;
 use super::{JobPurpose, Replica};
+use crate::breakage::Breakage;
 use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position, SpaceId};
 use crate::input::LinkId;
@@ -52,7 +53,10 @@ impl Replica {
         let Some(known) = self.spaces.get(&space) else { return };
         let (journal, seq) = (entry.header.journal, entry.header.seq);
         let held_by_peer = (journal, seq);
-        let verdict = judge(known, &entry);
+        let verdict = match judge(known, &entry) {
+            Verdict::Fault(_) if self.breaks(Breakage::SkipRoleCheck) => Verdict::Accept,
+            verdict => verdict,
+        };
         if own && matches!(verdict, Verdict::Accept | Verdict::Closed | Verdict::Stray) {
             // Somebody holds an entry of this very life of the store that the store does not: it was copied or rolled back.
             // Only this device's own signature proves it: on a mere claim anybody could make it start new lives without end.
@@ -122,6 +126,7 @@ impl Replica {
 
     pub(super) fn on_ingested(&mut self, space: SpaceId, sources: Vec<Source>, opened: Vec<Opened>) {
         let wall_ms = self.now.wall_ms;
+        let early = self.breaks(Breakage::ReceiptBeforeCommit);
         let mut touched: BTreeSet<CollectionTag> = BTreeSet::new();
         let mut bytes = 0;
         let mut forged = Vec::new();
@@ -148,8 +153,13 @@ impl Replica {
             remember(known, opened, OPENED_BYTES);
             let work = known.collections.entry(id.collection).or_default();
             work.unapplied.insert(id);
+            let (link, seq) = (source.link, entry.header.seq);
             work.unstored.push(Unstored { entry, arrival, source });
             touched.insert(id.collection);
+            if early {
+                self.owe_receipt(link, space, id, seq);
+                self.send_receipts();
+            }
         }
         for (source, journal) in forged {
             self.reset_receiving(space, journal);
@@ -262,6 +272,17 @@ impl Replica {
         }
         if self.spaces.values().any(|space| !space.asked.is_empty()) {
             self.check_asked_at = Some(now_ms + ASK_MS);
+        }
+        let (late, repeats) = (self.breaks(Breakage::AskLate), self.breaks(Breakage::RepeatFrontiers));
+        for (link, space) in if late || repeats { self.shared_spaces() } else { Vec::new() } {
+            if repeats {
+                self.send_frontier(link, space, super::exchange::Reach::Since(0));
+                self.check_asked_at = Some(now_ms + ASK_MS);
+            }
+            let shared = self.links.get(&link).and_then(|state| state.space(space)).filter(|_| late);
+            for journal in shared.map(|shared| shared.lacking_journals()).unwrap_or_default() {
+                self.ask(space, journal);
+            }
         }
     }
 

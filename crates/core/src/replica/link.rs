@@ -288,13 +288,14 @@ impl Replica {
         let device = theirs.device;
         state.device = Some(device);
         let (peer, address) = (state.peer.clone(), if state.dialled { state.address.clone() } else { String::new() });
+        let mut new = false;
         for space in self.spaces.values_mut().filter(|space| space.roster.role_of(&device).is_some()) {
             let known = space.peers.entry(device).or_default();
             known.dirty |= known.peer_id != peer;
             known.peer_id.clone_from(&peer);
-            known.met_at(&address);
+            new |= known.met_at(&address);
         }
-        self.peer_changed();
+        self.peers_met(new);
         self.keep_peers();
         self.send_tags(link);
         self.joins_on_link(link, device);
@@ -349,7 +350,6 @@ impl Replica {
                 state.spaces.insert(handle, SpaceLink::new(space));
             }
             self.send_state(link, space, true);
-            self.send_hints(link, space);
         }
         if first {
             self.notify(Event::PeerUp { device, link });

@@ -33,7 +33,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp};
+use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp, ViewOp};
+use crate::breakage::Breakage;
 use crate::bytes::DecodeError;
 use crate::entropy::Entropy;
 use crate::entry::Entry;
@@ -42,6 +43,7 @@ use crate::input::{Input, LinkId, Now, RequestId};
 use crate::job::{DocSource, Job, JobResult};
 use crate::limits::SAVE_PEERS_MS;
 use crate::output::{Event, Output, Reply, RequestError};
+use crate::record::DocRecord;
 use crate::roster::Roster;
 use crate::time::{Clock, HybridTime};
 
@@ -82,6 +84,8 @@ pub struct Replica {
     /// When questions that got no answer are put to others.
     check_asked_at: Option<u64>,
     kept_peers: Vec<crate::output::PeerAddress>,
+    #[cfg(feature = "breakages")]
+    broken: Option<Breakage>,
 }
 
 /// Why a load was asked for.
@@ -184,6 +188,8 @@ impl Replica {
             save_peers_at: None,
             check_asked_at: None,
             kept_peers: Vec::new(),
+            #[cfg(feature = "breakages")]
+            broken: None,
         };
         for space in boot.spaces {
             let space = replica.boot_space(space)?;
@@ -350,11 +356,48 @@ impl Replica {
             }
             _ => None,
         });
-        let effects = applied.chain(effects).collect(); // First, since what follows tells others where journals stand.
+        let mut effects: Vec<Effect> = applied.chain(effects).collect(); // First, since what follows tells others where journals stand.
         ops.push(identity::clock_op(self.clock.last()));
+        if self.breaks(Breakage::HalfBatch) {
+            let rest = ops.split_off(ops.len() / 2);
+            effects = vec![Effect::Half(rest, effects)];
+        }
         self.last_batch += 1;
         self.batches.insert(self.last_batch, effects);
         self.outputs.push_back(Output::Store(Batch { id: self.last_batch, ops }));
+    }
+
+    /// Lets this replica make a mistake from here on.
+    #[cfg(feature = "breakages")]
+    pub fn break_on_purpose(&mut self, breakage: Breakage) {
+        self.broken = Some(breakage);
+    }
+
+    #[cfg(feature = "breakages")]
+    fn breaks(&self, breakage: Breakage) -> bool {
+        self.broken == Some(breakage)
+    }
+
+    #[cfg(not(feature = "breakages"))]
+    const fn breaks(&self, _: Breakage) -> bool {
+        false
+    }
+
+    /// Puts away wrongly what others changed, if that is asked for.
+    fn spoil(&self, ops: &mut [StoreOp]) {
+        let (views, heads) = (self.breaks(Breakage::StaleView), self.breaks(Breakage::StaleHead));
+        for op in ops {
+            let StoreOp::PutDocument { key, record, view, .. } = op else { continue };
+            if views && key.document.0[0].is_multiple_of(3) {
+                *view = ViewOp::Keep;
+            }
+            if let (true, Ok(mut decoded)) = (heads, DocRecord::decode(record))
+                && decoded.heads.len() > 1
+            {
+                decoded.heads.pop_last();
+                *record = decoded.encode();
+            }
+        }
     }
 
     fn load(&mut self, load: Load, purpose: LoadPurpose) {
@@ -384,6 +427,15 @@ impl Replica {
 
     fn peer_changed(&mut self) {
         self.save_peers_at.get_or_insert(self.now.mono_ms + SAVE_PEERS_MS);
+    }
+
+    /// Peers were met. The first address of one is saved at once: a device that stops right after it joined must find the
+    /// others again.
+    fn peers_met(&mut self, new: bool) {
+        self.peer_changed();
+        if new {
+            self.save_peers_at = Some(self.now.mono_ms);
+        }
     }
 
     /// Saves what changed in peer records. Losing them costs bytes at the next meeting, so they never hold anything up.

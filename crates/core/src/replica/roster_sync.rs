@@ -186,7 +186,8 @@ impl Replica {
         }
     }
 
-    /// Tells a peer where members are, itself included, unless it was told the same before.
+    /// Tells a peer where members are, itself included, unless it was told the same before. Only a peer whose roster is equal:
+    /// it keeps nothing of devices that it does not know as members yet.
     pub(super) fn send_hints(&mut self, link: LinkId, space: SpaceId) {
         let me = self.identity.transport_peer();
         let own = PeerHint { device: self.device(), peer: me, addresses: self.addresses.clone() };
@@ -216,6 +217,7 @@ impl Replica {
     pub(super) fn on_hints(&mut self, link: LinkId, space: SpaceId, peers: Vec<PeerHint>) {
         let me = self.device();
         let sender = self.links.get(&link).and_then(|state| state.device);
+        let mut new = false;
         let Some(known) = self.spaces.get_mut(&space) else { return };
         for hint in peers {
             // Only members are remembered, so a hostile peer cannot fill the table or send us dialling strangers.
@@ -225,11 +227,12 @@ impl Replica {
             let peer = known.peers.entry(hint.device).or_default();
             // What a device says of itself is newer than what others remember of it.
             if Some(hint.device) == sender || peer.peer_id.is_empty() {
+                new |= peer.addresses.is_empty() && !hint.addresses.is_empty();
                 peer.dirty |= peer.peer_id != hint.peer || peer.addresses != hint.addresses;
                 (peer.peer_id, peer.addresses) = (hint.peer, hint.addresses);
             }
         }
-        self.peer_changed();
+        self.peers_met(new);
         self.keep_peers();
     }
 

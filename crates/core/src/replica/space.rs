@@ -258,15 +258,17 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Notes an address at the front; the oldest over the limit goes.
-    pub(super) fn met_at(&mut self, address: &str) {
+    /// Notes an address at the front; the oldest over the limit goes. Says whether it is the first.
+    pub(super) fn met_at(&mut self, address: &str) -> bool {
         if self.addresses.first().is_some_and(|first| first == address) || address.is_empty() {
-            return;
+            return false;
         }
+        let first = self.addresses.is_empty();
         self.addresses.retain(|known| known != address);
         self.addresses.insert(0, address.to_owned());
         self.addresses.truncate(PEER_ADDRESSES);
         self.dirty = true;
+        first
     }
 
     pub(super) fn hint(&self, device: DeviceId) -> PeerHint {

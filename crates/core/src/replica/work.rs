@@ -11,6 +11,7 @@ use super::durable::Effect;
 use super::space::{Busy, Journal, QueuedEdit, Space, Unstored};
 use super::{JobPurpose, LoadPurpose, Replica};
 use crate::batch::{Load, StoreOp, ViewOp};
+use crate::breakage::Breakage;
 use crate::entry::{Group, Header};
 use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocOp;
@@ -20,7 +21,7 @@ use crate::job::{
 };
 use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
 use crate::output::{Edited, Event};
-use crate::payload::ItemBody;
+use crate::payload::{Item, ItemBody};
 
 /// What became of worked documents.
 struct PutBack {
@@ -67,8 +68,9 @@ impl Replica {
     }
 
     fn start_apply(&mut self, space: SpaceId, collection: CollectionTag) {
+        let unchecked = self.breaks(Breakage::SkipDependencyCheck);
         let Some(known) = self.spaces.get_mut(&space) else { return };
-        let picked = pick(known, collection);
+        let picked = pick(known, collection, unchecked);
         if picked.is_empty() {
             self.fetch_unapplied(space, collection);
             return;
@@ -144,6 +146,7 @@ impl Replica {
     ) {
         let (keys, device, incarnation) = (self.keys(), self.device(), self.identity.incarnation);
         let time = self.clock.tick(self.now.wall_ms);
+        let forgets = self.breaks(Breakage::ForgetTombstone);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let edit_wins = known.edit_wins(&collection);
         let Some(work) = known.collections.get(&collection) else { return };
@@ -171,6 +174,7 @@ impl Replica {
             }
             Busy::Applying(picked) => {
                 let entries = picked.iter().map(|(journal, position)| apply_entry(known, *journal, *position));
+                let entries = entries.map(|entry| if forgets { entry.map(without_tombstones) } else { entry });
                 match entries.collect() {
                     Some(entries) => Job::Apply(Box::new(ApplyJob { space, entries, edit_wins, documents, former })),
                     // Content is only dropped once applied; were it otherwise, it would be read again.
@@ -184,7 +188,7 @@ impl Replica {
     fn abandon_apply(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
         for (key, source) in documents {
             if let DocSource::Open(document) = source {
-                self.cache.put(key, document);
+                self.cache.put(key, document, false);
             }
         }
         if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
@@ -207,16 +211,22 @@ impl Replica {
         let PutBack { mut ops, changed } = self.put_back(documents);
         let mut effects = Vec::new();
         let mut unchanged = Vec::new();
+        let early = self.breaks(Breakage::AckBeforeCommit);
         for (queued, result) in edits.into_iter().zip(results) {
             let document = queued.edit.document;
             match result {
+                Ok(true) if early => {
+                    self.edit_done(queued.request, queued.index, Ok(Edited { document, entry: place }))
+                }
                 Ok(true) => {
-                    effects.push(Effect::Edited(queued.request, queued.index, Ok(Edited { document, entry: place })))
+                    let edited = Ok(Edited { document, entry: place });
+                    effects.push(Effect::Edited(queued.request, queued.index, edited));
                 }
                 Ok(false) => unchanged.push((queued, Ok(Edited { document, entry: None }))),
                 Err(error) => unchanged.push((queued, Err(error))),
             }
         }
+        let send_early = self.breaks(Breakage::SendBeforeCommit);
         if let Some(entry) = entry {
             let Some(known) = self.spaces.get_mut(&space) else { return };
             let (journal, position) = (entry.header.journal, entry.position());
@@ -233,6 +243,12 @@ impl Replica {
             if let Some(work) = known.collections.get_mut(&collection) {
                 work.writes_in_flight += 1;
             }
+            if let (true, Some(Effect::EntryDurable { entry, .. })) = (send_early, effects.first()) {
+                let entry = Arc::clone(entry);
+                self.entry_durable(space, entry, arrival, None);
+                let links: Vec<_> = self.links.keys().copied().collect();
+                links.into_iter().for_each(|link| self.serve(link));
+            }
             self.store(ops, effects);
         }
         for (queued, result) in unchanged {
@@ -242,8 +258,12 @@ impl Replica {
     }
 
     pub(super) fn on_applied(&mut self, space: SpaceId, collection: CollectionTag, applied: Applied) {
-        let Applied { count, rejected, lacks, brought, failed, documents } = applied;
+        let Applied { mut count, rejected, mut lacks, brought, failed, documents } = applied;
         let PutBack { mut ops, changed } = self.put_back(documents);
+        if self.breaks(Breakage::SkipDependencyCheck) && lacks.take().is_some() {
+            count += 1;
+        }
+        self.spoil(&mut ops);
         self.retry_lacking(space, collection, &brought);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(work) = known.collections.get_mut(&collection) else { return };
@@ -315,7 +335,8 @@ impl Replica {
                 listed.insert(key.space);
             }
             if let Some(document) = document {
-                self.cache.put(key, document);
+                let hoards = self.breaks(Breakage::UnboundedCache);
+                self.cache.put(key, document, hoards);
             }
             if changes.iter().any(|change| change.view != ViewOp::Keep) {
                 changed.push(key.document);
@@ -462,9 +483,12 @@ impl Replica {
 
 /// Keeps an opened entry in memory until it is applied, within the budget.
 pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
-    let bytes = match &opened.content {
-        Content::Items(_, bytes) => *bytes,
-        _ => 0,
+    let newer = |item: &Item| matches!(item.body, ItemBody::Unknown { .. });
+    let (content, bytes) = match opened.content {
+        // It waits for an upgrade, which reads it from the store again: a member that sends many of them must not fill memory.
+        Content::Items(items, _) if items.iter().any(newer) => (Content::Newer, 0),
+        Content::Items(items, bytes) => (Content::Items(items, bytes), bytes),
+        other => (other, 0),
     };
     if space.opened_bytes + bytes > budget.max(OPENED_BYTES) {
         return; // It is in the store, or will be: it is read again when its turn comes.
@@ -475,14 +499,14 @@ pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
         return;
     }
     let position = opened.entry.position();
-    let kept = super::space::OpenedEntry { position, deps: header.deps.clone(), content: opened.content };
+    let kept = super::space::OpenedEntry { position, deps: header.deps.clone(), content };
     if journal.opened.insert(header.seq, kept).is_none() {
         space.opened_bytes += bytes;
     }
 }
 
 /// Entries that can be applied now, in an order in which they can.
-fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> {
+fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(JournalId, Position)> {
     let Some(work) = space.collections.get(&collection) else { return Vec::new() };
     let mut applied: BTreeMap<JournalId, u64> = BTreeMap::new();
     let mut picked = Vec::new();
@@ -511,7 +535,7 @@ fn pick(space: &Space, collection: CollectionTag) -> Vec<(JournalId, Position)> 
                     let stands = || space.journals.get(&journal).map_or(0, |journal| journal.state.applied);
                     applied.get(&journal).copied().unwrap_or_else(stands) >= dep.position.seq
                 });
-                if !ready || (bytes > 0 && bytes + size > APPLY_BYTES) {
+                if !(ready || unchecked) || (bytes > 0 && bytes + size > APPLY_BYTES) {
                     break;
                 }
                 bytes += size;
@@ -540,6 +564,14 @@ fn waits_for<'a>(space: &Space, journals: impl Iterator<Item = &'a JournalId>) -
         });
     }
     None
+}
+
+/// See [`Breakage::ForgetTombstone`].
+fn without_tombstones(mut entry: ApplyEntry) -> ApplyEntry {
+    if let Ok(items) = &mut entry.items {
+        items.retain(|item| !matches!(item.body, ItemBody::Tombstone { .. }));
+    }
+    entry
 }
 
 fn apply_entry(space: &Space, journal: JournalId, position: Position) -> Option<ApplyEntry> {

@@ -6,6 +6,7 @@
 use super::{
     Action, DiskOptions, Member, MemberRole, NetworkOptions, PLAN_VERSION, Plan, Profile, Setup, Timed, Topology,
 };
+use crate::byzantine::ByzantineKind;
 use crate::dice::Dice;
 use crate::fault::{Fault, FaultKind};
 use crate::workload::Workload;
@@ -29,11 +30,14 @@ struct Sizes {
 /// Draws a plan. `seed` is what choices during the run start from, and what a person types to repeat it.
 pub fn draw(dice: &mut Dice<'_>, seed: u64, profile: Profile) -> Plan {
     let sizes = sizes(dice, profile);
-    let setup = setup(dice, seed, profile, &sizes);
+    let mut setup = setup(dice, seed, profile, &sizes);
     let mut actions = acts(dice, &setup, &sizes);
     if sizes.faults > 0 {
         let kinds = enabled(dice);
         faults(dice, &setup, &kinds, sizes.faults, &mut actions);
+    }
+    if profile == Profile::Byzantine {
+        turns(dice, &mut setup, &mut actions);
     }
     actions.sort_by_key(|timed| timed.at_ms);
     Plan { setup, actions }
@@ -43,6 +47,12 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
     match profile {
         Profile::Week => Sizes { devices: 30, end_ms: 7 * DAY_MS, edits: 30 * 7 * 144, faults: 2_000 },
         Profile::Busy => Sizes { devices: 10, end_ms: 10 * MINUTE_MS, edits: 10 * 600, faults: 0 },
+        Profile::Byzantine => Sizes {
+            devices: dice.range(5, 8) as usize,
+            end_ms: dice.magnitude(2 * MINUTE_MS, 10 * MINUTE_MS),
+            edits: dice.range(120, 240) as usize,
+            faults: dice.range(4, 16) as usize,
+        },
         Profile::Mixed | Profile::Quiet => {
             let devices = match dice.below(100) {
                 0..10 => dice.range(2, 4),
@@ -59,7 +69,7 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
 }
 
 fn setup(dice: &mut Dice<'_>, seed: u64, profile: Profile, sizes: &Sizes) -> Setup {
-    let drawn = matches!(profile, Profile::Mixed | Profile::Quiet);
+    let drawn = matches!(profile, Profile::Mixed | Profile::Quiet | Profile::Byzantine);
     let member = |number: usize, dice: &mut Dice<'_>| {
         let role = match (number, dice.below(10)) {
             (0, _) => MemberRole::Admin,
@@ -154,6 +164,28 @@ fn faults(dice: &mut Dice<'_>, setup: &Setup, kinds: &[FaultKind], count: usize,
         let at_ms = dice.range(begin_ms(setup), setup.end_ms);
         let fault = fault(dice, setup, kind);
         actions.push(Timed { at_ms, action: Action::Fault(fault) });
+    }
+}
+
+/// Devices that fall into bad hands. The honest ones can reach one another without them: all can reach the first.
+fn turns(dice: &mut Dice<'_>, setup: &mut Setup, actions: &mut Vec<Timed>) {
+    let count = setup.members.len();
+    if matches!(setup.topology, Topology::Line | Topology::Ring) {
+        setup.topology = Topology::Mesh;
+    }
+    for number in 0..dice.range(1, 2) as usize {
+        let device = 1 + (dice.index(count - 1) + number) % (count - 1);
+        let Some(kind) = dice.pick(ByzantineKind::ALL).copied() else { return };
+        setup.members[device].joins_ms = 0;
+        setup.members[device].role = match kind {
+            ByzantineKind::Scribe => MemberRole::Reader,
+            _ => MemberRole::Writer,
+        };
+        // Now and then the device is off or asleep at the time: then it is tried again.
+        let first_ms = dice.range(10 * SECOND_MS, setup.end_ms / 2);
+        for again in 0..4 {
+            actions.push(Timed { at_ms: first_ms + again * 15 * SECOND_MS, action: Action::Turn { device, kind } });
+        }
     }
 }
 

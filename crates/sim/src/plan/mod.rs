@@ -11,6 +11,7 @@ pub use profile::Profile;
 
 use serde::{Deserialize, Serialize};
 
+use crate::byzantine::ByzantineKind;
 use crate::fault::Fault;
 use crate::observe::DeviceNo;
 use crate::workload::Workload;
@@ -159,6 +160,13 @@ pub enum Action {
     },
     /// A fault begins.
     Fault(Fault),
+    /// A device falls into bad hands.
+    Turn {
+        /// Which; never device 0.
+        device: DeviceNo,
+        /// How it misbehaves.
+        kind: ByzantineKind,
+    },
 }
 
 /// A recorded edit.
@@ -215,7 +223,10 @@ impl Plan {
         }
         for timed in &self.actions {
             let devices = match &timed.action {
-                Action::Act { device, .. } | Action::Edit { device, .. } | Action::SyncNow { device } => vec![*device],
+                Action::Act { device, .. }
+                | Action::Edit { device, .. }
+                | Action::SyncNow { device }
+                | Action::Turn { device, .. } => vec![*device],
                 Action::Fault(fault) => fault.devices(),
             };
             if let Some(device) = devices.into_iter().find(|device| *device >= count) {

@@ -8,7 +8,9 @@ use std::str::FromStr;
 pub enum Profile {
     /// 2 to 24 devices, hundreds of edits, dozens of faults of a random half of the kinds.
     Mixed,
-    /// The same world without faults.
+    /// 5 to 8 devices, one or two of them in bad hands from some time on, and the faults of a mixed world, but fewer.
+    Byzantine,
+    /// The same world as [`Profile::Mixed`] without faults.
     Quiet,
     /// 30 devices, one edit per 10 minutes each, a week long, with the faults of a week.
     Week,
@@ -18,12 +20,13 @@ pub enum Profile {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 4] = [Profile::Mixed, Profile::Quiet, Profile::Week, Profile::Busy];
+    pub const ALL: [Profile; 5] = [Profile::Mixed, Profile::Byzantine, Profile::Quiet, Profile::Week, Profile::Busy];
 
     /// The name that people type.
     pub fn name(self) -> &'static str {
         match self {
             Profile::Mixed => "mixed",
+            Profile::Byzantine => "byzantine",
             Profile::Quiet => "quiet",
             Profile::Week => "week",
             Profile::Busy => "busy",
@@ -42,6 +45,6 @@ impl FromStr for Profile {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Profile::ALL.into_iter().find(|profile| profile.name() == text);
-        found.ok_or_else(|| format!("no profile `{text}`; there are mixed, quiet, week and busy"))
+        found.ok_or_else(|| format!("no profile `{text}`; there are mixed, byzantine, quiet, week and busy"))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use farshore_core::batch::{Batch, Boot, Load, Loaded, StoreOp};
+use farshore_core::batch::{Batch, Boot, Load, Loaded, StoreOp, ViewOp};
 use farshore_core::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId, StoreId};
 use farshore_store::testing::{Disk, Fault, Loss, Op, Random};
 use farshore_store::{Place, Store, StoreKey};
@@ -14,6 +14,7 @@ use farshore_store::{Place, Store, StoreKey};
 use crate::dice::Dice;
 use crate::limits::GROUP_BATCHES;
 use crate::memory::MemoryStore;
+use crate::observe::{ViewMark, ViewWritten, Written};
 use crate::plan::DiskOptions;
 use crate::powercut::History;
 
@@ -280,6 +281,14 @@ impl HostDisk {
         }
     }
 
+    /// Whether a commit under way writes this document. The store has it already, because it works at once; a program that
+    /// reads sees it only when the commit is over.
+    pub(super) fn is_writing(&self, key: &DocKey) -> bool {
+        let Some(Busy { finished: Finished::Committed(group), .. }) = &self.busy else { return false };
+        let writes = |op: &StoreOp| matches!(op, StoreOp::PutDocument { key: written, .. } if written == key);
+        group.iter().any(|batch| batch.ops.iter().any(writes))
+    }
+
     /// Reads as the core does.
     ///
     /// # Errors
@@ -376,6 +385,33 @@ pub(super) fn entries(batch: &Batch) -> Vec<(JournalId, Position)> {
         _ => None,
     });
     entries.collect()
+}
+
+/// The documents that a batch writes.
+pub(super) fn documents(batch: &Batch) -> Vec<(CollectionTag, DocumentId)> {
+    let ops = batch.ops.iter();
+    let documents = ops.filter_map(|op| match op {
+        StoreOp::PutDocument { key, .. } => Some((key.collection, key.document)),
+        _ => None,
+    });
+    documents.collect()
+}
+
+/// The same, with what happens to their views.
+pub(super) fn written(batch: &Batch) -> Vec<Written> {
+    let ops = batch.ops.iter();
+    let written = ops.filter_map(|op| match op {
+        StoreOp::PutDocument { key, view, .. } => {
+            let view = match view {
+                ViewOp::Keep => ViewWritten::Kept,
+                ViewOp::Put(bytes) => ViewWritten::Put(ViewMark::of(bytes)),
+                ViewOp::Remove => ViewWritten::Removed,
+            };
+            Some(Written { collection: key.collection, document: key.document, view })
+        }
+        _ => None,
+    });
+    written.collect()
 }
 
 fn op_bytes(op: &Op) -> u64 {

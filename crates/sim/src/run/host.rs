@@ -9,6 +9,7 @@ use farshore_core::replica::Replica;
 
 use super::disk::HostDisk;
 use crate::app::Shown;
+use crate::byzantine::Byzantine;
 use crate::limits::{BACK_OFF_MS, BATCHES_IN_FLIGHT, DISK_BACK_OFF_MS, JOBS_IN_FLIGHT};
 use crate::observe::DeviceNo;
 use crate::world::START_UNIX_MS;
@@ -22,6 +23,8 @@ pub(super) enum Engine {
     Failed,
     /// It runs.
     Up(Box<Replica>),
+    /// Somebody else runs in its place.
+    Byzantine(Box<Byzantine>),
 }
 
 /// Why a request was made, and so what its answer means.
@@ -89,6 +92,8 @@ pub(super) struct Host {
     pub(super) shown: Shown,
     pub(super) dirty: BTreeSet<(usize, DocumentId)>,
     pub(super) member: bool,
+    /// It is in bad hands, and never honest again.
+    pub(super) turned: bool,
     /// It knows others than the one who let it in, and lives where the topology says.
     pub(super) settled: bool,
     pub(super) ticket: Option<String>,
@@ -123,6 +128,7 @@ impl Host {
             shown: Shown::default(),
             dirty: BTreeSet::new(),
             member: false,
+            turned: false,
             settled: false,
             ticket: None,
             crash: None,
@@ -146,7 +152,7 @@ impl Host {
     pub(super) fn replica(&self) -> Option<&Replica> {
         match &self.engine {
             Engine::Up(replica) => Some(replica),
-            Engine::Off | Engine::Failed => None,
+            Engine::Off | Engine::Failed | Engine::Byzantine(_) => None,
         }
     }
 
@@ -162,7 +168,7 @@ impl Host {
 
     /// Whether it answers on the network: its process may have lost its store, then it takes no links.
     pub(super) fn reachable(&self) -> bool {
-        self.asleep.is_none() && self.replica().is_some()
+        self.asleep.is_none() && matches!(self.engine, Engine::Up(_) | Engine::Byzantine(_))
     }
 
     /// Whether requests and frames are taken in (`node/src/driver/flight.rs`).

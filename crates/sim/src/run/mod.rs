@@ -3,6 +3,7 @@
 //! - `host`: a device's process, clocks and app; `disk`: its disk; `jobs`: its workers.
 //! - `net`, `path`: links and what lies between devices; `links`: how they come, carry and go.
 //! - `outputs`: what replicas ask for, done; `users`: founding, joining, editing; `faults`: what goes wrong.
+//! - `turn`: devices that fall into bad hands.
 //! - `rest`: healing, coming to rest, and the picture of it.
 
 mod disk;
@@ -14,6 +15,7 @@ mod net;
 mod outputs;
 mod path;
 mod rest;
+mod turn;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,7 @@ use net::Links;
 use path::Roads;
 
 use crate::app::App;
+use crate::byzantine::ByzantineKind;
 use crate::dice::Dice;
 use crate::fault::FaultKind;
 use crate::limits::{DISK_BACK_OFF_MS, EVENTS};
@@ -63,6 +66,8 @@ pub struct Outcome {
     pub fired: BTreeMap<FaultKind, u64>,
     /// How many devices there were.
     pub devices: usize,
+    /// What devices in bad hands did that honest ones do not, by kind.
+    pub misdeeds: BTreeMap<ByzantineKind, u64>,
     /// Documents that users edited, and of those how many were acknowledged.
     pub edits: u64,
     /// See `edits`.
@@ -102,12 +107,21 @@ impl Outcome {
 
 /// Runs a plan to its end and lets the oracles judge it.
 pub fn run(plan: &Plan, app: &dyn App, oracles: Vec<Box<dyn Oracle>>, options: Options) -> Outcome {
+    Run::new(plan, app, oracles, options).judged()
+}
+
+/// The same, with a mistake in every device that is made on purpose.
+#[cfg(feature = "breakages")]
+pub fn run_broken(
+    plan: &Plan,
+    app: &dyn App,
+    oracles: Vec<Box<dyn Oracle>>,
+    options: Options,
+    breakage: farshore_core::breakage::Breakage,
+) -> Outcome {
     let mut run = Run::new(plan, app, oracles, options);
-    match run.begin() {
-        Ok(()) => run.play(),
-        Err(what) => run.watch.violate("opens", run.now_ms, None, what),
-    }
-    run.finish()
+    run.breakage = Some(breakage);
+    run.judged()
 }
 
 /// Something that is to happen.
@@ -253,6 +267,8 @@ struct Run<'a> {
     plan: &'a Plan,
     app: &'a dyn App,
     options: Options,
+    #[cfg(feature = "breakages")]
+    breakage: Option<farshore_core::breakage::Breakage>,
     now_ms: u64,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
@@ -283,6 +299,8 @@ impl<'a> Run<'a> {
             plan,
             app,
             options,
+            #[cfg(feature = "breakages")]
+            breakage: None,
             now_ms: 0,
             queue: BTreeMap::new(),
             queued: 0,
@@ -309,6 +327,14 @@ impl<'a> Run<'a> {
             active_ms: 0,
             moved_ms: 0,
         }
+    }
+
+    fn judged(mut self) -> Outcome {
+        match self.begin() {
+            Ok(()) => self.play(),
+            Err(what) => self.watch.violate("opens", self.now_ms, None, what),
+        }
+        self.finish()
     }
 
     /// Makes the devices and switches them on.
@@ -364,6 +390,10 @@ impl<'a> Run<'a> {
     }
 
     fn see(&mut self, device: DeviceNo, what: What) {
+        // What a device in bad hands does is no honest device's fault, and nobody promised anything of it.
+        if self.hosts[device].turned && !matches!(what, What::Fired { .. }) {
+            return;
+        }
         if self.options.record_disk == Some(device)
             && let Some(history) = self.hosts[device].disk.history()
         {
@@ -418,6 +448,7 @@ impl<'a> Run<'a> {
             Action::Edit { device, collection, edits } => self.recorded(*device, *collection, edits),
             Action::SyncNow { device } => self.sync_now(*device),
             Action::Fault(fault) => self.fault(fault),
+            Action::Turn { device, kind } => self.turn(*device, *kind),
         }
     }
 
@@ -434,7 +465,7 @@ impl<'a> Run<'a> {
 
     /// Starts a device's process on what its disk holds.
     fn boot(&mut self, device: DeviceNo) {
-        if self.hosts[device].runs() {
+        if self.hosts[device].runs() || self.hosts[device].turned {
             return;
         }
         self.open(device);
@@ -457,6 +488,14 @@ impl<'a> Run<'a> {
         let replica = match Replica::open(boot, false, seed, now) {
             Ok(replica) => replica,
             Err(error) => return self.watch.violate("opens", self.now_ms, Some(device), error.to_string()),
+        };
+        #[cfg(feature = "breakages")]
+        let replica = {
+            let mut replica = replica;
+            if let Some(breakage) = self.breakage {
+                replica.break_on_purpose(breakage);
+            }
+            replica
         };
         let identity = replica.identity();
         (host.id, host.peer) = (identity.device, identity.transport_peer());
@@ -534,10 +573,7 @@ fn promised(what: &What) -> Vec<(JournalId, u64)> {
             let places = results.iter().filter_map(|result| result.as_ref().ok().copied().flatten());
             places.map(|(journal, position)| (journal, position.seq)).collect()
         }
-        What::Sent { entry, receipts, .. } => {
-            let shown = entry.iter().map(|(journal, position)| (*journal, position.seq));
-            shown.chain(receipts.iter().copied()).collect()
-        }
+        What::Sent { shows, .. } => shows.clone(),
         _ => Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use farshore_core::job::JobResult;
 use farshore_core::output::{Event as CoreEvent, Output};
 use farshore_core::wire::Frame;
 
-use super::disk::{Finished, Task, entries};
+use super::disk::{Finished, Task, documents, entries, written};
 use super::host::Engine;
 use super::{Event, Run};
 use crate::limits::MEASURE_INPUTS;
@@ -38,7 +38,15 @@ impl Run<'_> {
     fn handle(&mut self, device: DeviceNo, input: Input) {
         let host = &mut self.hosts[device];
         let now = host.now(self.now_ms);
-        let Engine::Up(replica) = &mut host.engine else { return };
+        let replica = match &mut host.engine {
+            Engine::Up(replica) => replica,
+            Engine::Byzantine(byzantine) => {
+                self.trace.input(device, now, &input);
+                byzantine.handle(input);
+                return self.drain_byzantine(device);
+            }
+            Engine::Off | Engine::Failed => return,
+        };
         self.trace.input(device, now, &input);
         self.outcome.inputs += 1;
         replica.handle(now, input);
@@ -69,12 +77,26 @@ impl Run<'_> {
         }
     }
 
+    fn drain_byzantine(&mut self, device: DeviceNo) {
+        while let Engine::Byzantine(byzantine) = &mut self.hosts[device].engine {
+            let Some(output) = byzantine.poll_output() else {
+                let (kind, misdeeds) = (byzantine.kind(), byzantine.take_misdeeds());
+                *self.outcome.misdeeds.entry(kind).or_default() += misdeeds;
+                return;
+            };
+            self.trace.output(device, &output);
+            self.output(device, output);
+        }
+    }
+
     fn output(&mut self, device: DeviceNo, output: Output) {
         let host = &mut self.hosts[device];
         match output {
             Output::Store(batch) => {
                 host.batches += 1;
+                let handed = What::Handed { batch: batch.id, documents: documents(&batch) };
                 host.disk.push(Task::Batch(batch));
+                self.see(device, handed);
             }
             Output::Load { id, load } => self.load(device, id, load),
             Output::Job { id, job } => {
@@ -132,7 +154,8 @@ impl Run<'_> {
                 self.outcome.commits += 1;
                 self.hosts[device].disk_works();
                 for batch in group {
-                    self.see(device, What::Stored { batch: batch.id, entries: entries(&batch) });
+                    let (entries, documents) = (entries(&batch), written(&batch));
+                    self.see(device, What::Stored { batch: batch.id, entries, documents });
                     self.hosts[device].batches -= 1;
                     self.feed(device, Input::Stored { batch: batch.id });
                 }
@@ -178,11 +201,10 @@ impl Run<'_> {
         self.outcome.frames += 1;
         self.outcome.frame_bytes += frame.len() as u64;
         let kind = FrameKind::of(&frame);
-        let (entry, receipts) = (entry(&frame), receipts(class, &frame));
-        self.see(
-            device,
-            What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry, receipts },
-        );
+        let entry = entry(&frame);
+        let shows = shows(class, kind, &frame, &entry);
+        let what = What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry, shows };
+        self.see(device, what);
         self.put(device, link.0, side, crate::trace::lane(class), frame);
     }
 
@@ -228,15 +250,31 @@ fn entry(frame: &[u8]) -> Option<(JournalId, Position)> {
     Some((entry.header.journal, entry.position()))
 }
 
-/// What a frame says of what this device holds.
-fn receipts(class: Class, frame: &[u8]) -> Vec<(JournalId, u64)> {
-    if FrameKind::of(frame) != FrameKind::Receipt {
-        return Vec::new();
-    }
-    match Frame::decode(class, frame) {
-        Ok(Frame::Receipt { positions, .. }) => positions,
+/// How far a frame says, or shows by what it holds, that its sender has journals.
+fn shows(class: Class, kind: FrameKind, frame: &[u8], entry: &Option<(JournalId, Position)>) -> Vec<(JournalId, u64)> {
+    match kind {
+        FrameKind::Entry => entry.iter().map(|(journal, position)| (*journal, position.seq)).collect(),
+        FrameKind::Part => first_part(frame).into_iter().collect(),
+        FrameKind::Frontier | FrameKind::Receipt => match Frame::decode(class, frame) {
+            Ok(Frame::Frontier(frontier)) => {
+                frontier.positions.iter().map(|held| (held.journal, held.position.seq)).collect()
+            }
+            Ok(Frame::Receipt { positions, .. }) => positions,
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     }
+}
+
+/// The entry of which a frame holds the first part, where the header is.
+fn first_part(frame: &[u8]) -> Option<(JournalId, u64)> {
+    /// Kind and handle, the whole length, the offset; then version, suite, flags and space of the entry.
+    const OFFSET: usize = 1 + 8 + 4;
+    const JOURNAL: usize = OFFSET + 4 + 4 + 32;
+    let first = frame.get(OFFSET..OFFSET + 4)? == [0; 4];
+    let journal = frame.get(JOURNAL..JOURNAL + JournalId::LEN).filter(|_| first)?;
+    let seq = frame.get(JOURNAL + JournalId::LEN..JOURNAL + JournalId::LEN + 8)?;
+    Some((JournalId::from_bytes(journal.try_into().ok()?), u64::from_be_bytes(seq.try_into().ok()?)))
 }
 
 impl From<Class> for crate::observe::Stream {

@@ -11,6 +11,7 @@ use super::Run;
 use crate::convert::plain_of;
 use crate::limits::{QUIET_MS, REST_LATENCY_MS, REST_MS};
 use crate::observe::{DeviceNo, DocumentSnapshot, JournalSnapshot, Sized, Snapshot, SpaceSnapshot, What};
+use crate::oracle::Rest;
 use crate::plan::NetworkOptions;
 
 impl Run<'_> {
@@ -49,6 +50,7 @@ impl Run<'_> {
                 self.awake(device);
             }
         }
+        self.leave();
         self.requeue_deferred();
         for device in 0..self.hosts.len() {
             if self.hosts[device].runs() {
@@ -76,22 +78,24 @@ impl Run<'_> {
     }
 
     fn look_at_everything(&mut self) {
-        for device in 0..self.hosts.len() {
+        let honest: Vec<DeviceNo> = (0..self.hosts.len()).filter(|device| !self.hosts[*device].turned).collect();
+        for device in honest.iter().copied() {
             self.look(device);
             self.measure(device);
         }
         let mut snapshots = Vec::new();
-        for device in 0..self.hosts.len() {
+        for device in honest {
             match self.snapshot(device) {
                 Ok(snapshot) => snapshots.push(snapshot),
                 Err(what) => self.watch.violate("opens", self.now_ms, Some(device), what),
             }
         }
+        let rest = Rest::new(&snapshots);
         for oracle in &mut self.watch.oracles {
             if self.watch.silenced.contains(oracle.name()) {
                 continue;
             }
-            if let Err(violation) = oracle.at_rest(&snapshots) {
+            if let Err(violation) = oracle.at_rest(&rest) {
                 self.watch.silenced.insert(oracle.name());
                 self.watch.violations.push(violation);
             }

@@ -10,9 +10,10 @@ use farshore_core::value::Value;
 use super::host::{Asked, Host};
 use super::{Event, Run};
 use crate::app::{Act, Target};
+use crate::byzantine::is_forked_document;
 use crate::convert::{op_of, plain_of};
 use crate::dice::Dice;
-use crate::observe::{DeviceNo, Intended, What};
+use crate::observe::{DeviceNo, Intended, ViewMark, What};
 use crate::plain::Plain;
 use crate::plan::{MemberRole, Recorded};
 
@@ -81,7 +82,11 @@ impl Run<'_> {
                 self.at(self.now_ms, Event::Define);
             }
             (Asked::Define, Ok(Reply::Collection(tag))) => {
+                let edit_wins = self.app.collections().get(self.collections.len()).is_some_and(|c| c.edit_wins);
                 self.collections.push(tag);
+                if let Some(space) = self.space {
+                    self.see(device, What::Defined { space, collection: tag, edit_wins });
+                }
                 self.at(self.now_ms, Event::Define);
             }
             (Asked::Invite(guest), Ok(Reply::Ticket(ticket))) => {
@@ -240,17 +245,24 @@ impl Run<'_> {
         if dirty.is_empty() {
             return;
         }
-        for (number, document) in dirty {
+        for (number, document) in dirty.into_iter().filter(|(_, document)| !is_forked_document(document)) {
             let Some(collection) = self.collections.get(number).copied() else { continue };
-            let view = match self.hosts[device].disk.view(&DocKey { space, collection, document }) {
-                Ok(view) => view.and_then(|bytes| Value::decode(&bytes).ok()).map(|value| plain_of(&value)),
+            let key = DocKey { space, collection, document };
+            if self.hosts[device].disk.is_writing(&key) {
+                self.hosts[device].dirty.insert((number, document));
+                continue;
+            }
+            let bytes = match self.hosts[device].disk.view(&key) {
+                Ok(bytes) => bytes,
                 // The disk is broken: the app shows what it showed before, and looks again later.
                 Err(_) => {
                     self.hosts[device].dirty.insert((number, document));
                     continue;
                 }
             };
-            self.see(device, What::Read { space, collection, document, view: view.clone() });
+            let mark = bytes.as_deref().map(ViewMark::of);
+            let view = bytes.and_then(|bytes| Value::decode(&bytes).ok()).map(|value| plain_of(&value));
+            self.see(device, What::Read { space, collection, document, view: view.clone(), mark });
             self.hosts[device].show(number, document, view);
         }
         if let Err(what) = self.app.check(&self.hosts[device].shown) {

@@ -6,7 +6,7 @@ use farshore_core::payload::{Item, ItemBody, PackedChange};
 use farshore_core::value::Value;
 
 use crate::content::{chunks, document, first, item, sound, then};
-use crate::peer::RawPeer;
+use crate::peer::{InWorld, RawPeer};
 use crate::raw::{Id, Op, RawChange};
 use crate::rig::{ADA, BEN, Rig};
 

@@ -6,7 +6,7 @@ use farshore_core::id::{OpHash, Position};
 use farshore_core::input::Request;
 
 use crate::content::{document, sound};
-use crate::peer::RawPeer;
+use crate::peer::{InWorld, RawPeer};
 use crate::rig::{ADA, BEN, Rig};
 
 /// Lets the roster grow; returns its heads before and after.

@@ -10,7 +10,7 @@ use farshore_core::value::Value;
 use farshore_core::wire::{Frame, Of, Range};
 
 use crate::content::{document, sound};
-use crate::peer::{Line, RawPeer, device_keys};
+use crate::peer::{InWorld, Line, RawPeer, device_keys};
 use crate::rig::{ADA, BEN, MALLORY, Rig};
 
 fn held(rig: &Rig, device: usize, peer: &RawPeer) -> u64 {

@@ -8,7 +8,7 @@ use farshore_core::value::Value;
 use farshore_core::wire::{Frame, Frontier, Of, Range, State};
 
 use crate::content::{document, sound};
-use crate::peer::{Line, RawPeer};
+use crate::peer::{InWorld, Line, RawPeer};
 use crate::raw::Op;
 use crate::rig::{ADA, BEN, Rig, fields};
 
@@ -187,7 +187,7 @@ fn states_over_and_over_cost_the_sender_as_much_as_the_answers_cost() {
     let mut answered = 0;
     let mut asked = 0;
     for _ in 0..2_000 {
-        let frame = Frame::State(mallory.state(&line, true));
+        let frame = Frame::State(mallory.state_on(&line, true));
         asked += frame.encode().len();
         line.send(&mut rig.world, &frame);
         answered += sent(&mut rig, &line).iter().sum::<usize>();
@@ -229,7 +229,7 @@ fn what_a_peer_offers_and_never_sends_is_got_from_another() {
     // Mallory is there first and says that she has Ben's journal, and more of it than he has.
     let mallory = rig.mallory();
     let line = rig.mallory().meet(&mut rig.world, ADA);
-    line.send(&mut rig.world, &Frame::State(mallory.state(&line, true)));
+    line.send(&mut rig.world, &Frame::State(mallory.state_on(&line, true)));
     let position = Position { seq: 1_000_000, hash: EntryHash([1; 32]) };
     let (handle, positions) = (line.handle, vec![(journal, position).into()]);
     line.send(&mut rig.world, &Frame::Frontier(Frontier { handle, answer: true, more: false, arrival: 1, positions }));
@@ -282,7 +282,7 @@ fn the_same_scene_gives_the_same_bytes() {
         let good = mallory.entry(&[sound(&mallory, document(9), "hello")]);
         line.send_entry(&mut rig.world, &good);
         rig.write_to(BEN, document(10), DocOp::Create(fields(&[("a", Value::Text("b".into()))])));
-        line.send(&mut rig.world, &Frame::State(mallory.state(&line, true)));
+        line.send(&mut rig.world, &Frame::State(mallory.state_on(&line, true)));
         line.send_bytes(&mut rig.world, Class::Ctl, vec![0xff; 10]);
         rig.assert_undisturbed();
         let heard: Vec<(Class, Vec<u8>)> = std::mem::take(&mut rig.world.outside(line.link).unwrap().frames);

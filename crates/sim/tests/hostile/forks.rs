@@ -8,7 +8,7 @@ use farshore_core::wire::{Branch, Frame, Frontier, Held, Of, Range};
 use farshore_sim::Device;
 
 use crate::content::{document, sound};
-use crate::peer::RawPeer;
+use crate::peer::{InWorld, RawPeer};
 use crate::rig::{ADA, BEN, Rig};
 
 /// Forks that a device told its app of.

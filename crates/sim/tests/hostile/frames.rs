@@ -6,7 +6,7 @@ use farshore_core::input::Class;
 use farshore_core::wire::{Frame, cap};
 
 use crate::content::{document, sound};
-use crate::peer::RawPeer;
+use crate::peer::{InWorld, RawPeer};
 use crate::rig::{ADA, BEN, Rig};
 
 const CLASSES: [Class; 3] = [Class::Ctl, Class::Live, Class::Bulk];
@@ -23,7 +23,7 @@ fn samples(rig: &mut Rig) -> Vec<(Class, Vec<u8>)> {
         Frame::Spaces { tags: vec![[1; 16], [2; 16]] },
         Frame::Goodbye { reason: "bye".into() },
         Frame::Credit { class: Class::Bulk, bytes: 1 },
-        Frame::State(mallory.state(&line, true)),
+        Frame::State(mallory.state_on(&line, true)),
         Frame::Want {
             handle,
             more: false,
@@ -267,7 +267,7 @@ fn frames_about_a_space_that_the_two_do_not_share_change_nothing() {
     line.received(&mut rig.world);
     line.handle.0 = [0xab; 8];
     let entry = mallory.entry(&[sound(&mallory, document(9), "hello")]);
-    line.send(&mut rig.world, &Frame::State(mallory.state(&line, true)));
+    line.send(&mut rig.world, &Frame::State(mallory.state_on(&line, true)));
     line.send(&mut rig.world, &Frame::RosterHave { handle: line.handle, more: false, positions: Vec::new() });
     line.send_entry(&mut rig.world, &entry);
     rig.assert_open(&line);

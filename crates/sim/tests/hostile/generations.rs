@@ -8,7 +8,7 @@ use farshore_core::record::DocRecord;
 use farshore_core::value::Value;
 
 use crate::content::{document, item, sound, then};
-use crate::peer::RawPeer;
+use crate::peer::{InWorld, RawPeer};
 use crate::raw::{Op, RawChange};
 use crate::rig::{ADA, BEN, Rig, fields};
 

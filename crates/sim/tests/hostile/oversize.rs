@@ -9,6 +9,7 @@ use farshore_core::output::Reply;
 use farshore_core::value::Value;
 
 use crate::content::{document, first, item, then};
+use crate::peer::InWorld;
 use crate::raw::{Op, RawChange};
 use crate::rig::{ADA, BEN, Rig, fields};
 

@@ -7,6 +7,7 @@ use farshore_core::wire::{Frame, Frontier};
 use farshore_sim::Device;
 
 use crate::content::{document, sound};
+use crate::peer::InWorld;
 use crate::rig::{ADA, BEN, Rig};
 
 fn lives(rig: &Rig, device: usize) -> usize {

@@ -6,7 +6,7 @@ use farshore_core::role::Role;
 use farshore_core::wire::Frame;
 use farshore_sim::World;
 
-use crate::peer::{Line, RawPeer};
+use crate::peer::{InWorld, Line, RawPeer, steal};
 use crate::rig::{ADA, BEN, Rig};
 
 /// What Ada answered to a `Join`: nothing yet, a welcome, or a refusal with its reason.
@@ -222,7 +222,7 @@ fn an_inviter_that_does_not_know_the_secret_founds_nothing() {
     rig.world.devices.push(farshore_sim::Device::create([84; 32], "joiner", now));
     let joiner = rig.world.devices.len() - 1;
     let request = rig.world.devices[joiner].request(now, Request::Join { ticket: text });
-    let mut impostor = RawPeer::steal(&rig.world.devices[ADA], rig.key);
+    let mut impostor = steal(&rig.world.devices[ADA], rig.key);
     let line = impostor.greet(&mut rig.world, joiner);
     let asked = line.received(&mut rig.world);
     assert!(asked.iter().any(|frame| matches!(frame, Frame::Join { .. })), "{asked:?}");

@@ -8,6 +8,7 @@ use farshore_core::value::Value;
 use farshore_core::wire::Frame;
 
 use crate::content::document;
+use crate::peer::InWorld;
 use crate::rig::{ADA, BEN, Rig, fields};
 
 /// Bytes that nothing compresses.

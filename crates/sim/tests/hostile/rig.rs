@@ -13,7 +13,7 @@ use farshore_core::ticket::Ticket;
 use farshore_core::value::Value;
 use farshore_sim::World;
 
-use crate::peer::{Line, RawPeer};
+use crate::peer::{Line, RawPeer, steal};
 
 /// Device numbers.
 pub(crate) const ADA: usize = 0;
@@ -62,11 +62,11 @@ impl Rig {
     }
 
     pub(crate) fn mallory(&self) -> RawPeer {
-        RawPeer::steal(&self.world.devices[MALLORY], self.key)
+        steal(&self.world.devices[MALLORY], self.key)
     }
 
     pub(crate) fn rita(&self) -> RawPeer {
-        RawPeer::steal(&self.world.devices[RITA], self.key)
+        steal(&self.world.devices[RITA], self.key)
     }
 
     /// The roster as a device keeps it.

@@ -10,7 +10,7 @@ use farshore_core::value::Value;
 use farshore_core::wire::{Frame, Of, Range, RosterPosition};
 
 use crate::content::{document, sound};
-use crate::peer::RawPeer;
+use crate::peer::{InWorld, RawPeer, steal};
 use crate::rig::{ADA, BEN, Rig};
 
 /// The roster as Ada holds it.
@@ -25,7 +25,7 @@ fn a_roster_operation_that_its_author_may_not_make_costs_its_sender_the_link() {
     let mallory = rig.mallory();
     let before = roster(&rig).digest();
     // Made with an admin's eyes closed: Mallory, a writer, lets a friend in.
-    let admin = RawPeer::steal(&rig.world.devices[ADA], rig.key);
+    let admin = steal(&rig.world.devices[ADA], rig.key);
     let friend = DeviceCertificate::decode(&RawPeer::stranger(91).certificate).unwrap();
     let ring = roster(&rig).unlock(&admin.keys);
     let mut entropy = Entropy::from_seed(&[9; 32], "roster");
@@ -102,7 +102,7 @@ fn whoever_has_the_key_but_is_no_member_is_sent_no_entries() {
     rig.assert_faulted(&line, "of which it is not a member");
     // Nor is anything pushed to it that is written while it is there.
     let line = stranger.meet(&mut rig.world, ADA);
-    line.send(&mut rig.world, &Frame::State(stranger.state(&line, true)));
+    line.send(&mut rig.world, &Frame::State(stranger.state_on(&line, true)));
     rig.write(ADA);
     let frames = line.received(&mut rig.world);
     assert!(!frames.iter().any(|frame| matches!(frame, Frame::Entry { .. } | Frame::Part { .. })), "{frames:?}");

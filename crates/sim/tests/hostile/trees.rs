@@ -4,7 +4,7 @@ use farshore_core::limits::{FRAME_PLACES, FRAME_POSITIONS, TREE_PLACES, TREE_SET
 use farshore_core::wire::{Frame, State, TreePath, TreePlace};
 
 use crate::content::{document, sound};
-use crate::peer::Line;
+use crate::peer::{InWorld, Line};
 use crate::rig::{ADA, Rig};
 
 /// Places with digests that are right nowhere.

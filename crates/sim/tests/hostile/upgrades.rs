@@ -5,7 +5,7 @@ use farshore_core::keys::DeviceKeys;
 use farshore_core::payload::{self, Item, ItemBody, PackedChange};
 
 use crate::content::{document, first, item, sound};
-use crate::peer::{Line, RawPeer};
+use crate::peer::{InWorld, Line, RawPeer};
 use crate::raw::Op;
 use crate::rig::{ADA, BEN, Rig};
 
