@@ -161,7 +161,7 @@ def frame(data):
         0x03: lambda: (r.list(lambda: r.raw(16)),),
         0x04: lambda: (r.text(),),
         0x05: lambda: (r.u8(), r.u32()),
-        0x10: lambda: (handle(), r.bool(), r.raw(32), r.raw(32), r.u32(), r.u64(), r.raw(16), r.u64()),
+        0x10: lambda: (handle(), r.bool(), r.raw(32), r.raw(32), r.bool(), r.u64(), r.raw(16), r.u64()),
         0x11: lambda: (handle(), r.bool(), r.list(lambda: (r.raw(32), r.u64(), r.raw(32)))),
         0x12: lambda: (handle(), r.bytes()),
         0x13: lambda: (handle(),),
@@ -265,7 +265,7 @@ def check_frames(v, frames):
         "welcome": (ticket, v["space"], fill(0x53, 32)),
         "refuse": (ticket, "it expired"),
         "grant": (ticket, True, fill(0x54, 5)),
-        "state": (handle, True, fill(0x71, 32), fill(0x72, 32), 7, 1_000, fill(0x73, 16), 999),
+        "state": (handle, True, fill(0x71, 32), fill(0x72, 32), True, 1_000, fill(0x73, 16), 999),
         "tree": (handle, True, [
             (0, 0, [fill(0x7A, 16) if child == 3 else bytes(16) for child in range(16)]),
             (0x3F << 56, 2, None),

@@ -188,8 +188,8 @@ pub struct State {
     pub roster: [u8; 32],
     /// Digest of the frontier.
     pub frontier: [u8; 32],
-    /// Journals in that digest.
-    pub journals: u32,
+    /// Whether so few journals are in that digest that they are listed rather than compared by their hash tree.
+    pub few: bool,
     /// The sender's newest arrival number.
     pub arrival: u64,
     /// The receiver's store, if the sender has synced with it before.
@@ -365,7 +365,7 @@ impl Frame {
                     .bool(state.fresh)
                     .raw(&state.roster)
                     .raw(&state.frontier)
-                    .u32(state.journals)
+                    .bool(state.few)
                     .u64(state.arrival);
                 w.raw(&state.seen_store.0).u64(state.seen);
             }
@@ -452,7 +452,7 @@ impl Frame {
                 fresh: r.bool("fresh")?,
                 roster: r.array("roster digest")?,
                 frontier: r.array("frontier digest")?,
-                journals: r.u32("journals")?,
+                few: r.bool("few")?,
                 arrival: r.u64("arrival")?,
                 seen_store: StoreId(r.array("seen store")?),
                 seen: r.u64("seen")?,

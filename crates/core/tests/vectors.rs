@@ -214,7 +214,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         fresh: true,
         roster: [0x71; 32],
         frontier: [0x72; 32],
-        journals: 7,
+        few: true,
         arrival: 1_000,
         seen_store: StoreId([0x73; 16]),
         seen: 999,

@@ -106,7 +106,7 @@ pub(super) struct Outgoing {
 struct Sent {
     roster: [u8; 32],
     frontier: [u8; 32],
-    journals: u32,
+    few: bool,
     arrival: u64,
     /// Up to which of the peer's arrival numbers we have everything.
     seen: Option<u64>,
@@ -200,7 +200,7 @@ impl Replica {
         let sent = Sent {
             roster: known.roster.digest(),
             frontier,
-            journals: known.tree.journals() as u32,
+            few: known.tree.journals() <= FRAME_POSITIONS,
             arrival: known.durable_arrival,
             seen: peer.map(|peer| peer.seen),
             own: own.collect(),
@@ -210,7 +210,7 @@ impl Replica {
             fresh,
             roster: sent.roster,
             frontier: sent.frontier,
-            journals: sent.journals,
+            few: sent.few,
             arrival: sent.arrival,
             seen_store: if sent.seen.is_some() { store } else { StoreId([0; 16]) },
             seen: sent.seen.unwrap_or(0),
@@ -335,7 +335,7 @@ impl Replica {
         let seen_by_them = (theirs.seen_store == self.identity.store).then_some(theirs.seen);
         let usable = |seen: Option<u64>, arrival: u64| seen.is_some_and(|seen| 0 < seen && seen <= arrival);
         let cursors = usable(seen_by_them, sent.arrival) && usable(sent.seen, theirs.arrival);
-        if cursors || sent.journals.min(theirs.journals) as usize <= FRAME_POSITIONS {
+        if cursors || sent.few || theirs.few {
             shared.phase = Phase::Exchanging;
             let since = if cursors { theirs.seen } else { 0 };
             return self.send_frontier(link, space, Reach::Since(since));

@@ -19,7 +19,7 @@ fn descending(rig: &mut Rig) -> Line {
     let line = peer.meet(&mut rig.world, ADA);
     let frames = line.received(&mut rig.world);
     let state = frames.into_iter().find_map(|frame| if let Frame::State(state) = frame { Some(state) } else { None });
-    let state = State { fresh: true, frontier: [9; 32], journals: u32::MAX, seen: 0, ..state.unwrap() };
+    let state = State { fresh: true, frontier: [9; 32], few: false, seen: 0, ..state.unwrap() };
     line.send(&mut rig.world, &Frame::State(state));
     line.received(&mut rig.world);
     line
