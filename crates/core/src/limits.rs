@@ -73,7 +73,8 @@ pub const BULK_WINDOW_BYTES: u32 = 1 << 20;
 pub const JOURNALS: usize = 100_000;
 /// Sealed bytes of recent entries kept in memory for passing on.
 pub const RECENT_BYTES: usize = 8 << 20;
-/// Decoded payload bytes that wait in memory to be applied, by space; more is read again from the store.
+/// Decoded payload bytes that wait in memory to be applied, by space, and that one open job gives (and one entry more); more is
+/// read again from the store.
 pub const OPENED_BYTES: usize = 16 << 20;
 /// Automerge documents kept in memory, in bytes as estimated.
 pub const CACHE_BYTES: usize = 64 << 20;

@@ -52,7 +52,7 @@ impl Job {
     /// Does the work. Cost: from 50 us to seconds, by size; never waits for anything.
     pub fn run(self) -> JobResult {
         match self {
-            Job::Open(tasks) => JobResult::Opened(tasks.into_iter().map(open::run).collect()),
+            Job::Open(tasks) => JobResult::Opened(open::run(tasks)),
             Job::Write(job) => JobResult::Written(Box::new(write::run(*job))),
             Job::Apply(job) => JobResult::Applied(Box::new(apply::run(*job))),
         }
@@ -101,6 +101,8 @@ pub enum Content {
     Newer,
     /// The items and how many bytes they take.
     Items(Vec<Item>, usize),
+    /// Not looked at, because entries before it filled the job: it is read again from the store.
+    Unread,
 }
 
 /// A document to work on, from wherever it is.

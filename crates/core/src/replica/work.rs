@@ -488,6 +488,7 @@ pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
         // It waits for an upgrade, which reads it from the store again: a member that sends many of them must not fill memory.
         Content::Items(items, _) if items.iter().any(newer) => (Content::Newer, 0),
         Content::Items(items, bytes) => (Content::Items(items, bytes), bytes),
+        Content::Unread => return, // As when memory is full, below.
         other => (other, 0),
     };
     if space.opened_bytes + bytes > budget.max(OPENED_BYTES) {
@@ -523,7 +524,7 @@ fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(Journ
                 let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
                 let Some(opened) = journal.opened.get(&next) else { break };
                 let size = match &opened.content {
-                    Content::NoKey | Content::Newer => break,
+                    Content::NoKey | Content::Newer | Content::Unread => break,
                     Content::Broken(_) => 0,
                     Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
                         break;
@@ -578,7 +579,7 @@ fn apply_entry(space: &Space, journal: JournalId, position: Position) -> Option<
     let items = match &space.journals.get(&journal)?.opened.get(&position.seq)?.content {
         Content::Items(items, _) => Ok(items.clone()),
         Content::Broken(reason) => Err(reason.clone()),
-        Content::NoKey | Content::Newer => return None,
+        Content::NoKey | Content::Newer | Content::Unread => return None,
     };
     Some(ApplyEntry { journal, position, items })
 }
