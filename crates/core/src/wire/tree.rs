@@ -58,7 +58,7 @@ fn mask(depth: u8) -> u64 {
     }
 }
 
-/// See [`Frame::Tree`].
+/// See [`Frame::Tree`](super::Frame::Tree).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreePlace {
     /// Where.
