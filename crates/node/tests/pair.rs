@@ -72,7 +72,15 @@ async fn a_ticket_makes_a_member_and_both_converge() {
     let first = hers.insert(text("hello")).await.unwrap();
     his.insert(text("from Ben")).await.unwrap();
     within("reaching Ben", first.reached(Reach::AnyPeer)).await.unwrap();
-    assert_eq!(his.value(first.id()).await.unwrap(), Some(text("hello")));
+    // A receipt says that Ben holds the entry durably; that it is in his documents may come a moment later.
+    let at_ben = his.document(first.id());
+    let mut watch = at_ben.watch();
+    within("Ben reading it", async {
+        while his.value(first.id()).await.unwrap() != Some(text("hello")) {
+            watch.next().await;
+        }
+    })
+    .await;
     within("two documents", async { while converged(&hers, &his).await.len() < 2 {} }).await;
     his.document(first.id())
         .edit(vec![farshore::Edit::Splice { path: vec!["body".into()], at: 5, delete: 0, insert: ", Ada".into() }])
