@@ -80,6 +80,13 @@ pub const OPENED_BYTES: usize = 16 << 20;
 pub const CACHE_BYTES: usize = 64 << 20;
 /// One application to documents takes at most this many payload bytes, so that local edits get their turn.
 pub const APPLY_BYTES: usize = 1 << 20;
+/// Operations from which a document rests after others' entries were applied to it: an application to fewer takes some 3 ms,
+/// which is not worth holding up a journal for.
+pub const LARGE_DOCUMENT_OPS: u64 = 10_000;
+/// How long a large document rests, in times of what the application took: it takes a fifth of a core at most.
+pub const REST_TIMES: u64 = 4;
+/// The longest rest, in milliseconds: what a clock that jumps, or a machine that slept, may cost.
+pub const REST_MS: u64 = 10_000;
 /// A small live batch is stored and applied in one commit up to this many bytes.
 pub const ONE_COMMIT_BYTES: usize = 64 << 10;
 /// Edits waiting in one collection for their entry; an app that asks for more in one request is refused.

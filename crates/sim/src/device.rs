@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use farshore_core::batch::Batch;
 use farshore_core::input::{Class, Input, LinkId, Now, Request, RequestId};
+use farshore_core::job::Job;
 use farshore_core::output::{Event, Output, Reply, RequestError};
 use farshore_core::replica::{NewIdentity, OpenError, Replica};
 
@@ -39,6 +40,8 @@ pub struct Counts {
     pub loads: u64,
     /// Jobs run.
     pub jobs: u64,
+    /// Of these, applications of others' entries to documents.
+    pub applies: u64,
     /// Frames sent.
     pub frames: u64,
     /// Their bytes.
@@ -58,6 +61,8 @@ pub struct Device {
     pub closed: Vec<String>,
     /// What it cost.
     pub counts: Counts,
+    /// What an application of others' entries takes, in ms of virtual time.
+    pub apply_ms: u64,
     replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
     last_request: u64,
     transmissions: Vec<Transmission>,
@@ -89,6 +94,7 @@ impl Device {
             events: Vec::new(),
             closed: Vec::new(),
             counts: Counts::default(),
+            apply_ms: 0,
             replies: BTreeMap::new(),
             last_request: 0,
             transmissions: Vec::new(),
@@ -153,7 +159,12 @@ impl Device {
                 }
                 Output::Job { id, job } => {
                     self.counts.jobs += 1;
-                    self.replica.handle(now, Input::JobDone { job: id, result: job.run() });
+                    let mut done = now;
+                    if matches!(job, Job::Apply(_)) {
+                        self.counts.applies += 1;
+                        done.mono_ms += self.apply_ms;
+                    }
+                    self.replica.handle(done, Input::JobDone { job: id, result: job.run() });
                 }
                 Output::Send { link, class, frame: bytes } => {
                     self.counts.frames += 1;

@@ -21,6 +21,7 @@ mod link;
 mod pair;
 mod parts;
 mod request;
+mod rest;
 mod roster_sync;
 mod serve;
 mod space;
@@ -28,7 +29,7 @@ mod status;
 mod tree;
 mod work;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -83,6 +84,8 @@ pub struct Replica {
     save_peers_at: Option<u64>,
     /// When questions that got no answer are put to others.
     check_asked_at: Option<u64>,
+    /// Collections with large documents that rest.
+    resting: BTreeSet<(SpaceId, CollectionTag)>,
     kept_peers: Vec<crate::output::PeerAddress>,
     #[cfg(feature = "breakages")]
     broken: Option<Breakage>,
@@ -129,6 +132,8 @@ pub enum Reason {
     SavePeers,
     /// A question to a peer may have got no answer.
     Asked,
+    /// A large document has rested, and entries wait to be applied to it.
+    Rested,
 }
 
 /// Why a replica cannot start from what the store gave.
@@ -187,6 +192,7 @@ impl Replica {
             jobs: BTreeMap::new(),
             save_peers_at: None,
             check_asked_at: None,
+            resting: BTreeSet::new(),
             kept_peers: Vec::new(),
             #[cfg(feature = "breakages")]
             broken: None,
@@ -264,7 +270,8 @@ impl Replica {
         let hello = self.links.values().filter_map(Link::hello_deadline).min().map(|at| (at, Reason::Hello));
         let save = self.save_peers_at.map(|at| (at, Reason::SavePeers));
         let asked = self.check_asked_at.map(|at| (at, Reason::Asked));
-        [hello, save, asked].into_iter().flatten().min()
+        let rested = self.rested_at().map(|at| (at, Reason::Rested));
+        [hello, save, asked, rested].into_iter().flatten().min()
     }
 
     /// Who this device is.
@@ -288,6 +295,7 @@ impl Replica {
         if self.check_asked_at.is_some_and(|at| at <= self.now.mono_ms) {
             self.ask_elsewhere();
         }
+        self.wake_rested();
     }
 
     fn on_loaded(&mut self, load: u64, loaded: Loaded) {

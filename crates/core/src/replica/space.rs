@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::rest::Resting;
 use super::tree::Tree;
 use crate::batch::{JournalState, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
@@ -172,6 +173,8 @@ pub(super) struct Collection {
     pub(super) waiting: Option<String>,
     /// Set when applying failed for a reason that is not the author's: nothing more is applied until the next start.
     pub(super) stuck: bool,
+    /// Large documents that are not applied to for a while.
+    pub(super) resting: Resting,
 }
 
 /// What a collection's documents are being used for.

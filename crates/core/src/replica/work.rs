@@ -8,7 +8,8 @@ use std::mem;
 use std::sync::Arc;
 
 use super::durable::Effect;
-use super::space::{Busy, Journal, QueuedEdit, Space, Unstored};
+use super::rest::Resting;
+use super::space::{Busy, Collection, Journal, QueuedEdit, Space, Unstored};
 use super::{JobPurpose, LoadPurpose, Replica};
 use crate::batch::{Load, StoreOp, ViewOp};
 use crate::breakage::Breakage;
@@ -69,7 +70,11 @@ impl Replica {
 
     fn start_apply(&mut self, space: SpaceId, collection: CollectionTag) {
         let unchecked = self.breaks(Breakage::SkipDependencyCheck);
+        let now_ms = self.now.mono_ms;
         let Some(known) = self.spaces.get_mut(&space) else { return };
+        if let Some(work) = known.collections.get_mut(&collection) {
+            work.resting.awake(now_ms);
+        }
         let picked = pick(known, collection, unchecked);
         if picked.is_empty() {
             self.fetch_unapplied(space, collection);
@@ -182,6 +187,9 @@ impl Replica {
                 }
             }
         };
+        if let Some(work) = known.collections.get_mut(&collection) {
+            work.resting.begun_ms = self.now.mono_ms;
+        }
         self.job(job, JobPurpose::Work { space, collection });
     }
 
@@ -259,6 +267,7 @@ impl Replica {
 
     pub(super) fn on_applied(&mut self, space: SpaceId, collection: CollectionTag, applied: Applied) {
         let Applied { mut count, rejected, mut lacks, brought, failed, documents } = applied;
+        self.let_rest(space, collection, &documents);
         let PutBack { mut ops, changed } = self.put_back(documents);
         if self.breaks(Breakage::SkipDependencyCheck) && lacks.take().is_some() {
             count += 1;
@@ -413,7 +422,7 @@ impl Replica {
         });
         let waiting = match absent {
             Some(_) => None,
-            None => waits_for(known, work.unapplied.iter()),
+            None => waits_for(known, work),
         };
         if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
             work.waiting = waiting;
@@ -536,7 +545,8 @@ fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(Journ
                     let stands = || space.journals.get(&journal).map_or(0, |journal| journal.state.applied);
                     applied.get(&journal).copied().unwrap_or_else(stands) >= dep.position.seq
                 });
-                if !(ready || unchecked) || (bytes > 0 && bytes + size > APPLY_BYTES) {
+                let rests = touches_resting(&work.resting, &opened.content);
+                if !(ready || unchecked) || rests || (bytes > 0 && bytes + size > APPLY_BYTES) {
                     break;
                 }
                 bytes += size;
@@ -550,11 +560,18 @@ fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(Journ
     }
 }
 
-/// Why the first entry that waits does.
-fn waits_for<'a>(space: &Space, journals: impl Iterator<Item = &'a JournalId>) -> Option<String> {
-    for id in journals {
+fn touches_resting(resting: &Resting, content: &Content) -> bool {
+    matches!(content, Content::Items(items, _) if items.iter().any(|item| resting.rests(&item.document)))
+}
+
+/// Why the first entry that waits does, and will not go on by itself.
+fn waits_for(space: &Space, work: &Collection) -> Option<String> {
+    for id in &work.unapplied {
         let Some(journal) = space.journals.get(id) else { continue };
         let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else { continue };
+        if touches_resting(&work.resting, &opened.content) {
+            continue;
+        }
         return Some(match &opened.content {
             Content::NoKey => "waiting for key: it comes from any member at the next sync".into(),
             Content::Newer => "waiting for upgrade: an entry was written by a newer version of this program".into(),
