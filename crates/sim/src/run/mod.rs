@@ -8,6 +8,7 @@
 
 mod disk;
 mod faults;
+mod files;
 mod host;
 mod jobs;
 mod links;
@@ -26,6 +27,7 @@ use farshore_core::job::JobResult;
 use farshore_core::replica::{NewIdentity, Replica};
 
 pub use disk::Medium;
+use files::Failure;
 use host::{Engine, Host};
 use jobs::Jobs;
 use net::Links;
@@ -49,6 +51,8 @@ pub struct Options {
     pub medium: Medium,
     /// Check each entry once for all devices.
     pub memoize: bool,
+    /// Do every commit of every disk as it comes, and put none off.
+    pub every_commit: bool,
     /// Keep every observation, for a timeline.
     pub keep: bool,
     /// Keep every disk operation of this device, for power cuts.
@@ -343,7 +347,8 @@ impl<'a> Run<'a> {
             let seed = self.seed(device, 0);
             let identity = NewIdentity::create(seed, &format!("device {device}")).map_err(|error| error.to_string())?;
             let disk_seed = self.dice.next_u64();
-            let disk = disk::HostDisk::create(self.options.medium, disk_seed, identity.store, identity.ops)?;
+            let (medium, exact) = (self.options.medium, self.is_exact(device));
+            let disk = disk::HostDisk::create(medium, exact, disk_seed, identity.store, identity.ops)?;
             self.hosts.push(Host::new(disk));
             if self.options.record_disk == Some(device) {
                 self.hosts[device].disk.keep_history();
@@ -358,6 +363,14 @@ impl<'a> Run<'a> {
             self.queue.insert((timed.at_ms, self.queued), Event::Act(index));
         }
         Ok(())
+    }
+
+    /// Whether each commit of a device's disk is done as it comes. Where disks can be struck, one device always has such a
+    /// disk: what many small commits leave on it differs from what few large ones do.
+    fn is_exact(&self, device: DeviceNo) -> bool {
+        let strikes = self.plan.actions.iter().any(|timed| matches!(timed.action, Action::Fault(_)));
+        let chosen = self.plan.setup.seed % self.plan.setup.members.len().max(1) as u64;
+        self.options.every_commit || (strikes && chosen == device as u64)
     }
 
     fn play(&mut self) {
@@ -478,7 +491,7 @@ impl<'a> Run<'a> {
         let host = &mut self.hosts[device];
         let boot = match host.disk.open() {
             Ok(boot) => boot,
-            Err(why) => return self.not_open(device, why),
+            Err(why) => return self.not_open(device, &why),
         };
         let frontier = boot
             .spaces
@@ -513,9 +526,9 @@ impl<'a> Run<'a> {
         self.join_again(device);
     }
 
-    fn not_open(&mut self, device: DeviceNo, why: String) {
-        if self.healed {
-            self.watch.violate("opens", self.now_ms, Some(device), format!("on a sound disk: {why}"));
+    fn not_open(&mut self, device: DeviceNo, why: &Failure) {
+        if self.healed || !why.on_purpose {
+            self.watch.violate("opens", self.now_ms, Some(device), format!("on a sound disk: {}", why.reason));
         }
         let host = &mut self.hosts[device];
         host.engine = Engine::Failed;
@@ -531,8 +544,9 @@ impl<'a> Run<'a> {
     }
 
     /// The store failed: the replica's life is over, and with it every link and every request under way.
-    fn disk_failed(&mut self, device: DeviceNo, reason: String) {
-        if !reason.contains("on purpose") && !reason.contains("space") && !reason.contains("closed") {
+    fn disk_failed(&mut self, device: DeviceNo, failure: Failure) {
+        let reason = failure.reason;
+        if !failure.on_purpose {
             self.watch.violate("opens", self.now_ms, Some(device), format!("the store failed by itself: {reason}"));
         }
         self.see(device, What::DiskFailed { reason });

@@ -129,6 +129,9 @@ pub(crate) struct How {
     /// Check each signature on each device, instead of once for all
     #[arg(long)]
     pub(crate) verify_all: bool,
+    /// Do every commit of every disk as it comes, instead of putting those off that nobody looks at
+    #[arg(long)]
+    pub(crate) every_commit: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -145,7 +148,7 @@ impl How {
             Store::Disk => Medium::Disk,
             Store::Memory => Medium::Memory,
         };
-        Options { medium, memoize: !self.verify_all, keep, record_disk: None }
+        Options { medium, memoize: !self.verify_all, every_commit: self.every_commit, keep, record_disk: None }
     }
 
     /// What else a person must type to repeat a seed.
@@ -156,6 +159,9 @@ impl How {
         }
         if self.store == Store::Memory {
             text.push_str(" --store memory");
+        }
+        if self.every_commit {
+            text.push_str(" --every-commit");
         }
         text
     }
