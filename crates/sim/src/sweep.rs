@@ -201,7 +201,7 @@ pub fn read_record(text: &str) -> BTreeMap<u64, Report> {
 pub fn check(app: &dyn App, seeds: std::ops::Range<u64>, profile: Profile) -> Result<Vec<Report>, String> {
     let mut reports = Vec::new();
     for seed in seeds {
-        let outcome = judge(&plan_of(seed, profile), app, Options { memoize: true, ..Options::default() });
+        let outcome = judge(&plan_of(seed, profile), app, Options::default());
         if let Some(violation) = outcome.violations.first() {
             let names: BTreeSet<&str> = outcome.violations.iter().map(|violation| violation.oracle).collect();
             return Err(format!(

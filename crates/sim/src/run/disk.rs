@@ -229,6 +229,11 @@ impl HostDisk {
         Some(finished)
     }
 
+    /// Disk operations so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.files.writes()
+    }
+
     /// Every document of a collection, deleted ones too.
     ///
     /// # Errors

@@ -4,10 +4,10 @@
 //! and is written in one transaction when somebody looks at the disk or something strikes it. A commit that is cut, or that
 //! meets a failing disk, is always the store's own, operation by operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use farshore_core::batch::{Batch, Boot, ContentOp, Load, Loaded, StoreOp, ViewOp};
-use farshore_core::id::{CollectionTag, DocKey, DocumentId, SpaceId, StoreId};
+use farshore_core::id::{CollectionTag, DocKey, DocumentId, JournalId, SpaceId, StoreId};
 use farshore_store::testing::{Disk, Fault, Loss, Op, Random};
 use farshore_store::{Place, Store, StoreKey};
 
@@ -116,7 +116,8 @@ impl Files {
     pub(super) fn load(&mut self, load: &Load) -> Result<Loaded, Failure> {
         match self {
             Files::Memory(model) => Ok(model.store.load(load)),
-            Files::Real(real) => real.read(|store| store.load(load)),
+            Files::Real(real) if real.waits(load) => real.read(|store| store.load(load)),
+            Files::Real(real) => real.stored(|store| store.load(load)),
         }
     }
 
@@ -192,6 +193,14 @@ impl Files {
         }
     }
 
+    /// Disk operations so far.
+    pub(super) fn writes(&self) -> u64 {
+        match self {
+            Files::Memory(model) => model.operations,
+            Files::Real(real) => real.writes,
+        }
+    }
+
     /// Closes the store in order.
     pub(super) fn close(&mut self) {
         if let Files::Real(real) = self {
@@ -229,11 +238,15 @@ pub(super) struct Real {
     history: Option<History>,
     /// Operations may fail on purpose just now.
     failing: bool,
+    /// Operations that the shadow has done.
+    writes: u64,
     /// What is durable in virtual time and not yet in the store.
     waiting: Vec<Batch>,
     waiting_bytes: usize,
-    /// Which batch and operation of `waiting` put or removed a view last.
-    views: BTreeMap<DocKey, (usize, usize)>,
+    /// The documents in it, with the batch and operation that put or removed a view last, if one did.
+    waiting_documents: BTreeMap<DocKey, Option<(usize, usize)>>,
+    /// The journals whose entries are in it.
+    waiting_journals: BTreeSet<JournalId>,
     /// What was put off could not be written.
     broken: Option<Failure>,
 }
@@ -258,9 +271,11 @@ impl Real {
             store: None,
             history: None,
             failing: false,
+            writes: 0,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            views: BTreeMap::new(),
+            waiting_documents: BTreeMap::new(),
+            waiting_journals: BTreeSet::new(),
             broken: None,
         })
     }
@@ -293,8 +308,17 @@ impl Real {
         for batch in group {
             for (place, op) in batch.ops.iter().enumerate() {
                 self.waiting_bytes += op_bytes(op);
-                if let StoreOp::PutDocument { key, view: ViewOp::Put(_) | ViewOp::Remove, .. } = op {
-                    self.views.insert(*key, (self.waiting.len(), place));
+                match op {
+                    StoreOp::PutDocument { key, view, .. } => {
+                        let last = self.waiting_documents.entry(*key).or_default();
+                        if *view != ViewOp::Keep {
+                            *last = Some((self.waiting.len(), place));
+                        }
+                    }
+                    StoreOp::PutEntry { journal, .. } => {
+                        self.waiting_journals.insert(*journal);
+                    }
+                    _ => {}
                 }
             }
             self.waiting.push(batch);
@@ -306,10 +330,20 @@ impl Real {
 
     /// What a document's view will be once everything that waits is written; `None` if that says nothing about it.
     fn put_off_view(&self, key: &DocKey) -> Option<Option<Vec<u8>>> {
-        let (batch, place) = self.views.get(key)?;
-        match self.waiting.get(*batch)?.ops.get(*place)? {
+        let (batch, place) = (*self.waiting_documents.get(key)?)?;
+        match self.waiting.get(batch)?.ops.get(place)? {
             StoreOp::PutDocument { view: ViewOp::Put(bytes), .. } => Some(Some(bytes.clone())),
             _ => Some(None),
+        }
+    }
+
+    /// Whether what is asked for is in what waits.
+    fn waits(&self, load: &Load) -> bool {
+        match load {
+            Load::Documents(keys) => keys.iter().any(|key| self.waiting_documents.contains_key(key)),
+            Load::Lives(lives) => lives.iter().any(|(key, _)| self.waiting_documents.contains_key(key)),
+            Load::Entry { journal, .. } | Load::Entries { journal, .. } => self.waiting_journals.contains(journal),
+            Load::Hashes { places, .. } => places.iter().any(|(journal, _)| self.waiting_journals.contains(journal)),
         }
     }
 
@@ -323,7 +357,8 @@ impl Real {
         }
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        self.views.clear();
+        self.waiting_documents.clear();
+        self.waiting_journals.clear();
         match self.commit(&waiting) {
             Commit::Failed(failure, ops) => {
                 self.follow(ops);
@@ -367,6 +402,9 @@ impl Real {
 
     /// Reads from the store as it is.
     fn stored<T>(&self, work: impl FnOnce(&Store) -> Result<T, farshore_store::StoreError>) -> Result<T, Failure> {
+        if let Some(failure) = &self.broken {
+            return Err(failure.clone());
+        }
         let store = self.store.as_ref().ok_or_else(|| self.closed())?;
         work(store).map_err(|error| self.failure(error.to_string()))
     }
@@ -395,6 +433,7 @@ impl Real {
 
     /// The shadow does what the live disk has done.
     fn follow(&mut self, ops: Vec<Op>) {
+        self.writes += ops.len() as u64;
         for op in ops {
             if let Some(history) = &mut self.history {
                 history.ops.push(op.clone());

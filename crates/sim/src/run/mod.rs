@@ -30,6 +30,7 @@ pub use disk::Medium;
 use files::Failure;
 use host::{Engine, Host};
 use jobs::Jobs;
+pub use jobs::Share;
 use net::Links;
 use path::Roads;
 
@@ -49,8 +50,8 @@ use crate::trace::Trace;
 pub struct Options {
     /// What devices keep their data on.
     pub medium: Medium,
-    /// Check each entry once for all devices.
-    pub memoize: bool,
+    /// What is found out once for all devices.
+    pub share: Share,
     /// Do every commit of every disk as it comes, and put none off.
     pub every_commit: bool,
     /// Keep every observation, for a timeline.
@@ -96,6 +97,10 @@ pub struct Outcome {
     pub verified: u64,
     /// See `verified`.
     pub remembered: u64,
+    /// Applications of entries that another device had done.
+    pub shared: u64,
+    /// Operations of the disks behind the stores.
+    pub disk_writes: u64,
     /// Every observation, if asked for.
     pub observed: Vec<Observed>,
     /// Every disk operation of one device, if asked for.
@@ -312,7 +317,7 @@ impl<'a> Run<'a> {
             directory: BTreeMap::new(),
             links: Links::default(),
             roads: Roads::new(setup.network),
-            jobs: Jobs::new(options.memoize),
+            jobs: Jobs::new(options.share),
             dice: Dice::seeded(setup.seed ^ 0x5eed_0f0a_0000_0001),
             watch: Watch {
                 oracles,
@@ -575,6 +580,8 @@ impl<'a> Run<'a> {
         self.outcome.virtual_ms = self.now_ms;
         self.outcome.verified = self.jobs.verified;
         self.outcome.remembered = self.jobs.remembered;
+        self.outcome.shared = self.jobs.shared;
+        self.outcome.disk_writes = self.hosts.iter().map(|host| host.disk.writes()).sum();
         self.outcome.observed = self.watch.kept.unwrap_or_default();
         self.outcome
     }

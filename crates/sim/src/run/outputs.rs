@@ -245,8 +245,8 @@ fn entry(frame: &[u8]) -> Option<(JournalId, Position)> {
     if FrameKind::of(frame) != FrameKind::Entry {
         return None;
     }
-    let entry = Entry::decode(frame.get(AHEAD..)?.to_vec()).ok()?;
-    Some((entry.header.journal, entry.position()))
+    let (header, hash) = Entry::peek(frame.get(AHEAD..)?)?;
+    Some((header.journal, header.position(hash)))
 }
 
 /// How far a frame says, or shows by what it holds, that its sender has journals.
