@@ -44,7 +44,9 @@ pub(crate) const MEASURE_INPUTS: u64 = 64;
 pub(crate) const COMMIT_BYTES: u64 = 80 << 10;
 /// Batches that are durable in virtual time and wait to be written, in bytes: then a long calm time does not fill memory.
 pub(crate) const PUT_OFF_BYTES: usize = 1 << 20;
+/// Of so many worlds in which disks can be struck, one has a device that does every commit as it comes.
+pub(crate) const EXACT_WORLDS: u64 = 4;
 /// What entries hold, remembered for the devices that have yet to open them, in entries: more than are ever on their way.
 pub(crate) const REMEMBERED_OPENED: usize = 16_384;
 /// What entries made of documents, remembered in the same way, in applications: each holds a document, of 20 kB at least.
-pub(crate) const REMEMBERED_APPLIED: usize = 2_048;
+pub(crate) const REMEMBERED_APPLIED: usize = 512;

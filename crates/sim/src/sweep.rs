@@ -111,6 +111,8 @@ pub struct Summary {
     pub acknowledged: u64,
     /// Events in all.
     pub events: u64,
+    /// Virtual milliseconds in all.
+    pub virtual_ms: u64,
     /// In how many seeds each kind of fault fired.
     pub fired: BTreeMap<FaultKind, usize>,
     /// What the range fails to cover; empty is good.
@@ -147,6 +149,7 @@ pub fn summarize<'a>(reports: impl IntoIterator<Item = &'a Report>, profile: Pro
         edits: reports.iter().map(|report| report.edits).sum(),
         acknowledged: reports.iter().map(|report| report.acknowledged).sum(),
         events: reports.iter().map(|report| report.events).sum(),
+        virtual_ms: reports.iter().map(|report| report.virtual_ms).sum(),
         fired,
         shortfalls: Vec::new(),
     };

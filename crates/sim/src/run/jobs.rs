@@ -1,12 +1,12 @@
 //! Jobs, run inline. What several devices would find out from the same input is found out once, if so asked.
 //!
 //! A job is a function of its input, so an answer to an equal input is the answer (I2). Inputs are told apart by hashes: of an
-//! entry's bytes, of what a store gave, of a document's record, which names the heads and with them every change. Only bytes
+//! entry's bytes, of a document's record, which names the heads and with them every change. Only bytes
 //! of a snapshot follow from more than that (two documents with equal heads may save differently): what made one is not kept.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use farshore_core::batch::{ContentOp, StoredDocument};
+use farshore_core::batch::ContentOp;
 use farshore_core::id::DocKey;
 use farshore_core::job::{Applied, ApplyJob, Content, DocSource, Job, JobResult, OpenTask, Opened};
 
@@ -161,14 +161,12 @@ fn of_source(hasher: &mut blake3::Hasher, key: &DocKey, generation: u32, source:
         DocSource::Absent => {
             hasher.update(&[0]);
         }
+        // The store checks what it gives, so the record tells of it as it tells of what is in memory.
         DocSource::Open(open) => {
             hasher.update(&[1]).update(&open.record.encode());
         }
-        DocSource::Stored(StoredDocument { generation, record, snapshot, tail }) => {
-            hasher.update(&[2]).update(&generation.to_le_bytes());
-            for bytes in [record].into_iter().chain(snapshot).chain(tail) {
-                hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-            }
+        DocSource::Stored(stored) => {
+            hasher.update(&[1]).update(&stored.record);
         }
     }
 }

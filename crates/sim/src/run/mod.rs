@@ -38,7 +38,7 @@ use crate::app::App;
 use crate::byzantine::ByzantineKind;
 use crate::dice::Dice;
 use crate::fault::FaultKind;
-use crate::limits::{DISK_BACK_OFF_MS, EVENTS};
+use crate::limits::{DISK_BACK_OFF_MS, EVENTS, EXACT_WORLDS};
 use crate::observe::{DeviceNo, Observed, What};
 use crate::oracle::{Oracle, Violation};
 use crate::plan::{Action, Plan};
@@ -370,12 +370,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Whether each commit of a device's disk is done as it comes. Where disks can be struck, one device always has such a
-    /// disk: what many small commits leave on it differs from what few large ones do.
+    /// Whether each commit of a device's disk is done as it comes. Where disks can be struck, some worlds have one such device:
+    /// what many small commits leave on a disk differs from what few large ones do.
     fn is_exact(&self, device: DeviceNo) -> bool {
         let strikes = self.plan.actions.iter().any(|timed| matches!(timed.action, Action::Fault(_)));
-        let chosen = self.plan.setup.seed % self.plan.setup.members.len().max(1) as u64;
-        self.options.every_commit || (strikes && chosen == device as u64)
+        let (seed, devices) = (self.plan.setup.seed, self.plan.setup.members.len().max(1) as u64);
+        let chosen = seed.is_multiple_of(EXACT_WORLDS) && seed / EXACT_WORLDS % devices == device as u64;
+        self.options.every_commit || (strikes && chosen)
     }
 
     fn play(&mut self) {
