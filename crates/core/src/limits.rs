@@ -69,6 +69,9 @@ pub const CERTIFICATE_BYTES: usize = 1 + 32 * 3 + 4 + NAME_BYTES + 64 * 2;
 pub const LIVE_WINDOW_BYTES: u32 = 256 << 10;
 /// See [`LIVE_WINDOW_BYTES`].
 pub const BULK_WINDOW_BYTES: u32 = 1 << 20;
+/// Portions of a window in which credit is given back. Four: a sender that waits for credit waits for a quarter of the window at
+/// most, and small edits need one frame of credit for hundreds of them.
+pub const CREDIT_PORTIONS: u64 = 4;
 /// Journals of one space on one device: 104 bytes each in memory several times over. A member who opens more is refused.
 pub const JOURNALS: usize = 100_000;
 /// Sealed bytes of recent entries kept in memory for passing on.

@@ -1,6 +1,7 @@
 //! What a store keeps of a document beside its Automerge bytes, and a document as it is held in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use automerge::ChangeHash;
 
@@ -200,15 +201,15 @@ fn read_place(r: &mut Reader<'_>) -> Result<Place, DecodeError> {
     })
 }
 
-/// One life of a document in memory: what the store keeps, loaded.
-#[derive(Debug)]
+/// One life of a document in memory: what the store keeps, loaded. A clone costs little: see [`Document`].
+#[derive(Debug, Clone)]
 pub struct OpenDocument {
     /// As in the store, or ahead of it by batches under way.
     pub record: DocRecord,
     /// The Automerge document of this life.
     pub document: Document,
     /// What changes of others may refer to; built when the first one comes.
-    pub index: Option<AncestorIndex>,
+    pub index: Option<Arc<AncestorIndex>>,
 }
 
 impl OpenDocument {

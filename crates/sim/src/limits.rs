@@ -39,3 +39,14 @@ pub(crate) const REST_LATENCY_MS: u64 = 20;
 pub(crate) const EVENTS: u64 = 500_000_000;
 /// How often queues and caches are measured, in inputs of one device: often enough to see any that stay full.
 pub(crate) const MEASURE_INPUTS: u64 = 64;
+/// What a commit writes beside its rows, in bytes: about 20 pages of trees, allocator state and header (measured, see
+/// `docs/decisions/013-simulator-speed.md`).
+pub(crate) const COMMIT_BYTES: u64 = 80 << 10;
+/// Batches that are durable in virtual time and wait to be written, in bytes: then a long calm time does not fill memory.
+pub(crate) const PUT_OFF_BYTES: usize = 1 << 20;
+/// Of so many worlds in which disks can be struck, one has a device that does every commit as it comes.
+pub(crate) const EXACT_WORLDS: u64 = 4;
+/// What entries hold, remembered for the devices that have yet to open them, in entries: more than are ever on their way.
+pub(crate) const REMEMBERED_OPENED: usize = 16_384;
+/// What entries made of documents, remembered in the same way, in applications: each holds a document, of 20 kB at least.
+pub(crate) const REMEMBERED_APPLIED: usize = 512;

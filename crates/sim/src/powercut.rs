@@ -81,7 +81,7 @@ pub fn workload(seed: u64) -> Plan {
 /// Records a workload and cuts the power after each of its operations, or after `most` of them spread evenly.
 pub fn sweep(seed: u64, most: usize) -> Sweep {
     let plan = workload(seed);
-    let options = Options { memoize: true, record_disk: Some(DEVICE), ..Options::default() };
+    let options = Options { record_disk: Some(DEVICE), ..Options::default() };
     let mut outcome = run(&plan, &plan.setup.workload, crate::oracle::all(), options);
     let mut broken: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
     let Some(history) = outcome.history.take() else {
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_promise_made_too_early_is_found_out() {
         let plan = workload(1);
-        let options = Options { memoize: true, record_disk: Some(DEVICE), ..Options::default() };
+        let options = Options { record_disk: Some(DEVICE), ..Options::default() };
         let mut history = run(&plan, &plan.setup.workload, Vec::new(), options).history.unwrap();
         assert!(history.promises.len() > 50, "{history:?}");
         assert_eq!(cut_everywhere(1, &history, 200).broken, Vec::<String>::new());

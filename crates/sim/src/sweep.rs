@@ -111,6 +111,8 @@ pub struct Summary {
     pub acknowledged: u64,
     /// Events in all.
     pub events: u64,
+    /// Virtual milliseconds in all.
+    pub virtual_ms: u64,
     /// In how many seeds each kind of fault fired.
     pub fired: BTreeMap<FaultKind, usize>,
     /// What the range fails to cover; empty is good.
@@ -147,6 +149,7 @@ pub fn summarize<'a>(reports: impl IntoIterator<Item = &'a Report>, profile: Pro
         edits: reports.iter().map(|report| report.edits).sum(),
         acknowledged: reports.iter().map(|report| report.acknowledged).sum(),
         events: reports.iter().map(|report| report.events).sum(),
+        virtual_ms: reports.iter().map(|report| report.virtual_ms).sum(),
         fired,
         shortfalls: Vec::new(),
     };
@@ -201,7 +204,7 @@ pub fn read_record(text: &str) -> BTreeMap<u64, Report> {
 pub fn check(app: &dyn App, seeds: std::ops::Range<u64>, profile: Profile) -> Result<Vec<Report>, String> {
     let mut reports = Vec::new();
     for seed in seeds {
-        let outcome = judge(&plan_of(seed, profile), app, Options { memoize: true, ..Options::default() });
+        let outcome = judge(&plan_of(seed, profile), app, Options::default());
         if let Some(violation) = outcome.violations.first() {
             let names: BTreeSet<&str> = outcome.violations.iter().map(|violation| violation.oracle).collect();
             return Err(format!(

@@ -37,7 +37,7 @@ fn broken(breakage: Breakage, profile: Profile, seed: u64) -> Outcome {
         // A cache of 64 MiB does not fill with words: these users write books.
         plan.setup.workload = Workload { large_percent: 40, splice: 100, ..Workload::default() };
     }
-    let options = Options { medium: Medium::Disk, memoize: true, ..Options::default() };
+    let options = Options { medium: Medium::Disk, ..Options::default() };
     run_broken(&plan, &plan.setup.workload, oracle::all(), options, breakage)
 }
 

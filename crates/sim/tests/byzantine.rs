@@ -20,7 +20,7 @@ fn plan(seed: u64, kind: ByzantineKind) -> Plan {
 }
 
 fn run(plan: &Plan) -> Outcome {
-    judge(plan, &plan.setup.workload, Options { memoize: true, ..Options::default() })
+    judge(plan, &plan.setup.workload, Options::default())
 }
 
 /// The bomber of seed 1 filled a device's memory: entries of a kind that only a newer build knows were kept decoded until an

@@ -17,7 +17,7 @@ fn plans_that_once_broke_a_guarantee_break_none() {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let plan = Plan::from_lines(&lines.join("\n")).unwrap();
-        let options = Options { memoize: true, ..Options::default() };
+        let options = Options::default();
         assert_eq!(judge(&plan, &plan.setup.workload, options).violations, [], "{}", path.display());
         count += 1;
     }

@@ -5,15 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use farshore_sim::fault::FaultKind;
 use farshore_sim::oracle;
 use farshore_sim::plan::{Plan, Profile};
-use farshore_sim::run::{Medium, Options, Outcome, run};
+use farshore_sim::run::{Medium, Options, Outcome, Share, run};
 use farshore_sim::sweep::{judge, plan_of};
 
 /// Seeds of the ordinary run. `./prove seeds` runs 20,000.
 const SEEDS: u64 = 14;
-
-fn options(memoize: bool) -> Options {
-    Options { memoize, ..Options::default() }
-}
 
 fn sound(plan: &Plan, options: Options) -> Outcome {
     let outcome = judge(plan, &plan.setup.workload, options);
@@ -26,7 +22,7 @@ fn no_seed_of_mixed_faults_breaks_a_guarantee() {
     let mut fired: BTreeMap<FaultKind, u64> = BTreeMap::new();
     let (mut edits, mut acknowledged) = (0, 0);
     for seed in 0..SEEDS {
-        let outcome = sound(&plan_of(seed, Profile::Mixed), options(true));
+        let outcome = sound(&plan_of(seed, Profile::Mixed), Options::default());
         edits += outcome.edits;
         acknowledged += outcome.acknowledged;
         for (kind, times) in outcome.fired {
@@ -45,7 +41,7 @@ fn without_faults_every_edit_is_acknowledged_and_everything_converges() {
         let mut plan = plan_of(seed, Profile::Quiet);
         plan.actions.truncate(150);
         plan.setup.members.iter_mut().for_each(|member| member.role = farshore_sim::plan::MemberRole::Admin);
-        let outcome = sound(&plan, Options { keep: true, ..options(true) });
+        let outcome = sound(&plan, Options { keep: true, ..Options::default() });
         let lost: BTreeSet<String> = outcome
             .observed
             .iter()
@@ -63,16 +59,34 @@ fn without_faults_every_edit_is_acknowledged_and_everything_converges() {
 #[test]
 fn the_model_of_a_store_serves_as_well_as_the_store() {
     for seed in 100..103 {
-        sound(&plan_of(seed, Profile::Mixed), Options { medium: Medium::Memory, ..options(true) });
+        sound(&plan_of(seed, Profile::Mixed), Options { medium: Medium::Memory, ..Options::default() });
     }
 }
 
 #[test]
-fn the_same_seed_has_the_same_trace_whether_signatures_are_checked_once_or_by_each() {
-    let plan = plan_of(1, Profile::Mixed);
-    let (once, each) = (sound(&plan, options(true)), sound(&plan, options(false)));
-    assert_eq!(once.trace, each.trace);
-    assert!(once.remembered > 0 && once.verified < each.verified);
+fn the_same_seed_has_the_same_trace_whether_work_is_shared_or_done_by_each_device() {
+    for seed in 1..3 {
+        let plan = plan_of(seed, Profile::Mixed);
+        let with = |share| sound(&plan, Options { share, ..Options::default() });
+        let [nothing, work, checks] = [Share::Nothing, Share::Work, Share::Checks].map(with);
+        assert_eq!(nothing.trace, work.trace);
+        assert_eq!(nothing.trace, checks.trace);
+        assert_eq!(nothing.verified, work.verified, "each device checks each signature");
+        assert!(checks.remembered > 0 && checks.verified < work.verified);
+        assert!(nothing.shared == 0 && work.shared > 100, "{} applications were shared", work.shared);
+    }
+}
+
+#[test]
+fn the_same_seed_has_the_same_trace_whether_commits_are_put_off_or_done_as_they_come() {
+    for seed in 0..3 {
+        let mut plan = plan_of(seed, Profile::Quiet);
+        plan.actions.truncate(200);
+        let with = |every_commit| sound(&plan, Options { every_commit, ..Options::default() });
+        let (each, together) = (with(true), with(false));
+        assert_eq!(each.trace, together.trace);
+        assert!(each.disk_writes > 2 * together.disk_writes, "{} and {}", each.disk_writes, together.disk_writes);
+    }
 }
 
 #[test]
@@ -81,7 +95,7 @@ fn a_fault_changes_the_trace() {
     let mut other = plan.clone();
     let fault = other.actions.iter().position(|timed| matches!(timed.action, farshore_sim::plan::Action::Fault(_)));
     other.actions.remove(fault.unwrap());
-    assert_ne!(sound(&plan, options(true)).trace, sound(&other, options(true)).trace);
+    assert_ne!(sound(&plan, Options::default()).trace, sound(&other, Options::default()).trace);
 }
 
 #[test]
@@ -102,6 +116,6 @@ fn a_world_is_driven_by_bytes() {
     let mut plan = draw();
     assert_eq!(plan, draw());
     plan.actions.truncate(120);
-    let outcome = run(&plan, &plan.setup.workload, oracle::all(), options(true));
+    let outcome = run(&plan, &plan.setup.workload, oracle::all(), Options::default());
     assert_eq!(outcome.violations, []);
 }

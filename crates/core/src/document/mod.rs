@@ -17,6 +17,7 @@ mod view;
 mod write;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use automerge::transaction::{CommitOptions, Transaction};
 use automerge::{ActorId, Automerge, AutomergeError, Change, ChangeHash, LoadOptions, ReadDoc, TextEncoding};
@@ -40,9 +41,11 @@ use write::Writer;
 const ENCODING: TextEncoding = TextEncoding::UnicodeCodePoint;
 
 /// One document: its changes, and what they make.
+///
+/// Clones share it until one of them changes, which then pays for the copy: a simulator keeps the same document on many devices.
 #[derive(Debug, Clone)]
 pub struct Document {
-    inner: Automerge,
+    inner: Arc<Automerge>,
 }
 
 /// What a batch of edits committed.
@@ -170,7 +173,7 @@ pub enum ApplyError {
 impl Document {
     /// A document without changes.
     pub fn empty() -> Document {
-        Document { inner: blank() }
+        Document { inner: Arc::new(blank()) }
     }
 
     /// Loads what was saved.
@@ -194,7 +197,7 @@ impl Document {
         };
         let changes = tail.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
         apply(&mut inner, changes)?;
-        Ok(Document { inner })
+        Ok(Document { inner: Arc::new(inner) })
     }
 
     /// Applies a batch of edits as one change of `actor`, with the genesis changes that it needs before it; or, after an
@@ -226,7 +229,7 @@ impl Document {
         let before = self.inner.get_heads();
         let result = self.commit(actor, scope, edits).and_then(|committed| committed.fit(room));
         if result.is_err() && self.inner.get_heads() != before {
-            self.inner = settle(self.inner.fork_at(&before)?);
+            self.inner = Arc::new(settle(self.inner.fork_at(&before)?));
         }
         result
     }
@@ -236,10 +239,11 @@ impl Document {
         let needed = genesis::needed(&self.inner, scope, edits);
         let unborn: Hidden = needed.iter().map(|needed| needed.object.clone()).collect();
         let mut changes: Vec<NewChange> = needed.iter().map(|needed| new_change(&needed.change, true)).collect();
+        let inner = Arc::make_mut(&mut self.inner);
         if !needed.is_empty() {
-            self.inner.apply_changes(needed.into_iter().map(|needed| needed.change).collect::<Vec<_>>())?;
+            inner.apply_changes(needed.into_iter().map(|needed| needed.change).collect::<Vec<_>>())?;
         }
-        changes.extend(run(&mut self.inner, actor, edits, unborn)?);
+        changes.extend(run(inner, actor, edits, unborn)?);
         Ok(Committed { changes })
     }
 
@@ -250,7 +254,7 @@ impl Document {
     /// # Errors
     /// See [`ApplyError`].
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<Applied, ApplyError> {
-        apply(&mut self.inner, changes)
+        apply(Arc::make_mut(&mut self.inner), changes)
     }
 
     /// The hashes of the changes that no other builds on, ascending. Equal heads mean equal documents.
@@ -313,14 +317,14 @@ impl Document {
     /// The current state as a plain value, and whether there are conflicts. Maps and lists nested deeper than
     /// [`VALUE_DEPTH`](crate::limits::VALUE_DEPTH), which only a peer's changes can make, read as null.
     pub fn view(&self) -> View {
-        view::view(&self.inner, &Hidden::new())
+        view::view(&*self.inner, &Hidden::new())
     }
 
     /// Everything in the view that has other values beside the one shown.
     ///
     /// Cost: one pass over the document; ask [`Document::view`] first whether there are any.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        conflict::conflicts(&self.inner)
+        conflict::conflicts(&*self.inner)
     }
 
     /// The marks of the text at `path`, by name, then by position.
@@ -328,7 +332,7 @@ impl Document {
     /// # Errors
     /// When there is no text.
     pub fn marks(&self, path: &Path) -> Result<Vec<MarkedRange>, EditError> {
-        let text = Places { doc: &self.inner, hidden: &Hidden::new() }.text(path)?;
+        let text = Places { doc: &*self.inner, hidden: &Hidden::new() }.text(path)?;
         let range = |mark: automerge::marks::Mark| MarkedRange {
             start: mark.start as u64,
             end: mark.end as u64,

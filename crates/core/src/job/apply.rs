@@ -7,6 +7,7 @@
 //! sound must not depend on whether this member has heard of a later life (I4). Only the present life makes the view.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use automerge::Change;
 
@@ -126,7 +127,7 @@ fn lay_out_one(key: DocKey, source: DocSource) -> Result<Option<Life>, String> {
     }
     let mut open = source.open(false).map_err(|reason| format!("document {}: {reason}", key.document))?;
     let index = match open.index.take() {
-        Some(index) => index,
+        Some(index) => Arc::unwrap_or_clone(index),
         None => open.document.ancestors().map_err(|e| format!("document {}: {e}", key.document))?,
     };
     Ok(Some(Life { open: Box::new(open), known: true, index, plan: Vec::new() }))
@@ -298,7 +299,7 @@ fn carry_out_one(
     all_brought: &mut BTreeSet<[u8; 32]>,
 ) -> Result<CarriedOut, String> {
     let Life { mut open, index, plan, .. } = life;
-    open.index = (!spoiled).then_some(index);
+    open.index = (!spoiled).then(|| Arc::new(index));
     if plan.is_empty() {
         return Ok((open, None));
     }

@@ -169,7 +169,7 @@ pub struct Written {
 }
 
 /// A document after work on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct WorkedDocument {
     /// Which.
     pub key: DocKey,
@@ -194,7 +194,7 @@ impl WorkedDocument {
 }
 
 /// What the store must do about one life of a document.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LifeChange {
     /// Which life.
     pub generation: u32,
@@ -233,7 +233,7 @@ pub struct ApplyEntry {
 }
 
 /// What application gave.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Applied {
     /// How many of the entries, from the front, are in the documents.
     pub count: usize,

@@ -1,6 +1,7 @@
 //! Local edits: from the app's wishes to Automerge changes, and to the signed and sealed entry that holds them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{LifeChange, WorkedDocument, WriteError, WriteJob, Written};
 use crate::batch::ViewOp;
@@ -275,6 +276,7 @@ fn make_changes(
     };
     let made = open.document.edit_within(open.record.room(), actor, scope, edits)?.changes;
     if let Some(index) = &mut open.index {
+        let index = Arc::make_mut(index);
         for change in &made {
             // If our own encoder and validator disagree, nothing has left this device yet: refuse the edit.
             change::decode(&change.bytes)

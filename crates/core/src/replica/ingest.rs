@@ -150,6 +150,8 @@ impl Replica {
             }
             self.clock.observe(entry.header.time, wall_ms);
             bytes += entry.as_bytes().len();
+            // It is sent to nobody before it is durable; but who sends it again shall not cost a look into the store.
+            self.recent.put(space, Arc::clone(&entry));
             remember(known, opened, OPENED_BYTES);
             let work = known.collections.entry(id.collection).or_default();
             work.unapplied.insert(id);

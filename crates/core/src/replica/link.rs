@@ -34,6 +34,8 @@ pub(super) struct Link {
     /// What this side may still send, and what the other side has sent that was not given back, by class.
     pub(super) credit: Credit,
     received: Credit,
+    /// Of `received`, what may be sent again and was not said yet.
+    owed: Credit,
     /// An entry that comes in parts, by class.
     pub(super) parts: BTreeMap<Class, Parts>,
     /// Whether entries to be sent are being loaded.
@@ -63,6 +65,16 @@ impl Credit {
             Class::Bulk => BULK_WINDOW_BYTES.into(),
             Class::Live | Class::Ctl => LIVE_WINDOW_BYTES.into(),
         }
+    }
+
+    /// Credit is given back from this many bytes on: a frame for each entry would double the frames of a mesh.
+    pub(super) fn portion(class: Class) -> u64 {
+        Credit::window(class) / CREDIT_PORTIONS
+    }
+
+    /// What a sender has at least, of whose bytes the receiver has kept all: an entry of any size may go.
+    pub(super) fn full(class: Class) -> u64 {
+        Credit::window(class) - Credit::portion(class)
     }
 }
 
@@ -153,6 +165,7 @@ impl Replica {
             handles: BTreeMap::new(),
             credit: window,
             received: Credit { live: 0, bulk: 0 },
+            owed: Credit { live: 0, bulk: 0 },
             parts: BTreeMap::new(),
             loading: false,
             stranger_bytes: 0,
@@ -368,19 +381,27 @@ impl Replica {
         let Some(state) = self.links.get_mut(&source.link) else { return false };
         let received = state.received.of(source.class);
         *received += u64::from(source.bytes);
-        // One entry larger than the window may be under way when nothing else is.
-        if *received > Credit::window(source.class).max(ENTRY_BYTES as u64) {
+        // One entry larger than the window may be under way when nothing else is, but what was not given back yet.
+        let largest = ENTRY_BYTES as u64 + Credit::portion(source.class);
+        if *received > Credit::window(source.class).max(largest) {
             self.fault(source.link, "sent more than it was granted");
             return false;
         }
         true
     }
 
-    /// Lets the peer send as many bytes again.
+    /// Lets the peer send as many bytes again: said when it is enough to be worth a frame.
     pub(super) fn give_back_credit(&mut self, source: Source) {
         let Some(state) = self.links.get_mut(&source.link) else { return };
+        let owed = state.owed.of(source.class);
+        *owed += u64::from(source.bytes);
+        if *owed < Credit::portion(source.class) {
+            return;
+        }
+        let bytes = std::mem::take(owed);
         let received = state.received.of(source.class);
-        *received = received.saturating_sub(source.bytes.into());
-        self.send(source.link, &Frame::Credit { class: source.class, bytes: source.bytes });
+        *received = received.saturating_sub(bytes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.send(source.link, &Frame::Credit { class: source.class, bytes });
     }
 }

@@ -153,7 +153,7 @@ impl Replica {
                 let class = class_of(out, held, recent.as_ref().map(|entry| entry.as_bytes().len()));
                 let length = recent.as_ref().map_or(1, |entry| entry.as_bytes().len() as u64);
                 let credit = *state.credit.of(class);
-                if credit < length && credit < Credit::window(class) {
+                if credit < length && credit < Credit::full(class) {
                     continue;
                 }
                 next = match recent {
@@ -209,9 +209,9 @@ impl Replica {
     /// Takes what an entry costs from the credit, if there is enough, or all that there can be.
     fn charge(&mut self, link: LinkId, class: Class, length: usize) -> bool {
         let Some(state) = self.links.get_mut(&link) else { return false };
-        let (length, window) = (length as u64, Credit::window(class));
+        let length = length as u64;
         let credit = state.credit.of(class);
-        if *credit < length && *credit < window {
+        if *credit < length && *credit < Credit::full(class) {
             return false;
         }
         *credit = credit.saturating_sub(length);

@@ -1,32 +1,23 @@
 //! A device's disk in virtual time: group commit as the node does it, on the real store or on a model of it.
 //!
-//! The store does its work at once, at the virtual moment at which it begins; its disk operations are recorded, and count as
+//! What the store does it does at once, at the virtual moment at which it begins; its disk operations are recorded, and count as
 //! done one after another until the virtual moment at which it ends. A cut in between leaves the ones before it, torn and
-//! lost as `farshore_store::testing::Disk` does it.
+//! lost as `farshore_store::testing::Disk` does it. How long it takes follows from the batches, not from the operations: so a
+//! run is the same whether commits are put off (`files`) or not.
 
 use std::collections::VecDeque;
 
 use farshore_core::batch::{Batch, Boot, Load, Loaded, StoreOp, ViewOp};
 use farshore_core::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId, StoreId};
-use farshore_store::testing::{Disk, Fault, Loss, Op, Random};
-use farshore_store::{Place, Store, StoreKey};
+use farshore_store::testing::{Fault, Loss, Op};
 
+pub use super::files::Medium;
+use super::files::{Commit, Failure, Files, op_bytes};
 use crate::dice::Dice;
-use crate::limits::GROUP_BATCHES;
-use crate::memory::MemoryStore;
+use crate::limits::{COMMIT_BYTES, GROUP_BATCHES};
 use crate::observe::{ViewMark, ViewWritten, Written};
 use crate::plan::DiskOptions;
 use crate::powercut::History;
-
-/// What devices keep their data on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Medium {
-    /// The real store on a disk in memory, encrypted as always.
-    #[default]
-    Disk,
-    /// Maps: faster, and the model that the store is compared with.
-    Memory,
-}
 
 /// What the disk does, in this order.
 #[derive(Debug)]
@@ -38,172 +29,130 @@ pub(super) enum Task {
 /// What came of a task.
 #[derive(Debug)]
 pub(super) enum Finished {
-    Committed(Vec<Batch>),
+    Committed(Vec<Stored>),
     Loaded { id: u64, loaded: Loaded },
-    Failed(String),
+    Failed(Failure),
+}
+
+/// A batch that is durable.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) batch: u64,
+    pub(super) entries: Vec<(JournalId, Position)>,
+    pub(super) documents: Vec<Written>,
+}
+
+/// Work that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    pub(super) ends_ms: u64,
+    /// Batches that it makes durable.
+    pub(super) batches: u64,
+    /// Disk operations that it takes; not known of a commit that is put off.
+    pub(super) operations: u64,
+}
+
+#[derive(Debug)]
+enum Work {
+    Commit { group: Vec<Batch>, how: Commit },
+    Load { id: u64, loaded: Result<Loaded, Failure> },
 }
 
 #[derive(Debug)]
 struct Busy {
     begun_ms: u64,
     ends_ms: u64,
-    ops: Vec<Op>,
-    finished: Finished,
+    work: Work,
 }
 
 /// A disk and the thread that owns the store on it.
 #[derive(Debug)]
 pub(super) struct HostDisk {
     files: Files,
+    /// Every commit is done as it comes.
+    exact: bool,
     queue: VecDeque<Task>,
     busy: Option<Busy>,
     /// What a sync takes while the disk is slow.
     pub(super) slow_sync_ms: Option<u64>,
 }
 
-#[derive(Debug)]
-enum Files {
-    Real(Real),
-    Memory(ModelDisk),
-}
-
-/// The real store. `live` is what the process sees; `shadow` follows in virtual time, so that a cut can fall anywhere.
-struct Real {
-    key: StoreKey,
-    live: Disk,
-    shadow: Disk,
-    store: Option<Store>,
-    /// Everything that the shadow did, if it is to be kept.
-    history: Option<History>,
-}
-
-impl std::fmt::Debug for Real {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Real").field("open", &self.store.is_some()).finish_non_exhaustive()
-    }
-}
-
-/// The model: a commit is one operation that happens or not.
-#[derive(Debug, Default)]
-struct ModelDisk {
-    store: MemoryStore,
-    operations: u64,
-    fails_from: Option<u64>,
-}
-
 impl HostDisk {
-    /// A new store that holds these operations.
+    /// A new store that holds these operations. If `exact`, no commit is put off.
     ///
     /// # Errors
     /// The store's, which on a disk without faults is a defect.
-    pub(super) fn create(medium: Medium, seed: u64, id: StoreId, ops: Vec<StoreOp>) -> Result<HostDisk, String> {
-        let first = Batch { id: 0, ops };
-        let files = match medium {
-            Medium::Memory => {
-                let mut model = ModelDisk::default();
-                model.store.apply(&first);
-                Files::Memory(model)
-            }
-            Medium::Disk => {
-                let (live, mut random) = (Disk::live(Vec::new()), Random::new(seed));
-                let key = StoreKey::from_bytes(random.array());
-                let store = Store::create_backend(live.backend(), &key, id, Place::default()).map_err(text)?;
-                store.apply(&[first]).map_err(text)?;
-                drop(store);
-                Files::Real(Real { key, shadow: Disk::durable(live.image()), live, store: None, history: None })
-            }
-        };
-        Ok(HostDisk { files, queue: VecDeque::new(), busy: None, slow_sync_ms: None })
+    pub(super) fn create(
+        medium: Medium,
+        exact: bool,
+        seed: u64,
+        id: StoreId,
+        ops: Vec<StoreOp>,
+    ) -> Result<HostDisk, String> {
+        let files = Files::create(medium, seed, id, ops)?;
+        Ok(HostDisk { files, exact, queue: VecDeque::new(), busy: None, slow_sync_ms: None })
     }
 
     /// Opens the store and reads what a replica starts from.
     ///
     /// # Errors
     /// The store's.
-    pub(super) fn open(&mut self) -> Result<Boot, String> {
-        match &mut self.files {
-            Files::Memory(model) => {
-                if model.fails_from.is_some_and(|from| model.operations >= from) {
-                    return Err("the disk fails, on purpose".into());
-                }
-                Ok(model.store.boot())
-            }
-            Files::Real(real) => {
-                real.close();
-                real.recorded(|real| {
-                    let store = Store::open_backend(real.live.backend(), &real.key, Place::default()).map_err(text)?;
-                    let boot = store.boot().map_err(text)?;
-                    real.store = Some(store);
-                    Ok(boot)
-                })
-            }
-        }
+    pub(super) fn open(&mut self) -> Result<Boot, Failure> {
+        self.files.open()
     }
 
     /// Closes the store in order.
     pub(super) fn close(&mut self) {
         self.queue.clear();
         self.busy = None;
-        if let Files::Real(real) = &mut self.files {
-            real.close();
-        }
+        self.files.close();
     }
 
     /// The machine or the process stops now. What of the work under way reached the disk is there when it opens again, as far
     /// as `loss` and chance allow; with `at_operation` the cut falls after so many operations of it.
     pub(super) fn cut(&mut self, now_ms: u64, at_operation: Option<u64>, loss: Loss, seed: u64) {
+        self.strike();
         self.queue.clear();
-        let busy = self.busy.take();
-        match &mut self.files {
-            Files::Memory(model) => {
-                // The one operation of the model happens at the very end of its time.
-                let done = busy.as_ref().is_some_and(|busy| now_ms >= busy.ends_ms);
-                if let (true, Some(Busy { finished: Finished::Committed(group), .. })) = (done, &busy) {
-                    group.iter().for_each(|batch| model.store.apply(batch));
+        let done = match (self.busy.take(), &mut self.files) {
+            (None, _) => Vec::new(),
+            // The one operation of the model happens at the very end of its time.
+            (Some(busy), Files::Memory(_)) => {
+                if let (true, Work::Commit { group, how }) = (now_ms >= busy.ends_ms, busy.work) {
+                    // A commit that failed leaves the model as it was.
+                    let _ = self.files.committed(group, how);
                 }
+                Vec::new()
             }
-            Files::Real(real) => {
-                busy.into_iter().flat_map(|busy| busy.done(now_ms, at_operation)).for_each(|op| real.follow(op));
-                let found = real.shadow.after(loss, &mut Random::new(seed));
-                // The process is gone: what its store does while it is dropped must not matter to anybody.
-                real.live.fail_after(0, Fault::Broken);
-                real.store = None;
-                let image = found.image();
-                real.shadow = Disk::durable(image.clone());
-                real.live = Disk::live(image);
-            }
-        }
+            (Some(busy), Files::Real(_)) => busy.done(now_ms, at_operation),
+        };
+        self.files.cut(done, loss, seed);
     }
 
     /// Keeps everything that the disk does from now on; the store must be closed.
     pub(super) fn keep_history(&mut self) {
-        if let Files::Real(real) = &mut self.files {
-            let (key, image) = (real.key.clone(), real.shadow.image());
-            real.history = Some(History { key, image, ops: Vec::new(), promises: Vec::new() });
-        }
+        self.files.keep_history();
     }
 
     /// What was kept.
     pub(super) fn history(&mut self) -> Option<&mut History> {
-        match &mut self.files {
-            Files::Real(real) => real.history.as_mut(),
-            Files::Memory(_) => None,
-        }
+        self.files.history()
     }
 
     /// Lets operations fail from some point on.
     pub(super) fn fail_after(&mut self, more: u64, fault: Fault) {
-        match &mut self.files {
-            Files::Memory(model) => model.fails_from = Some(model.operations + more / 10),
-            Files::Real(real) => real.live.fail_after(more, fault),
-        }
+        self.strike();
+        self.files.fail_after(more, fault);
     }
 
     /// Lets operations succeed again.
     pub(super) fn heal(&mut self) {
-        match &mut self.files {
-            Files::Memory(model) => model.fails_from = None,
-            Files::Real(real) => real.live.heal(),
+        self.files.heal();
+    }
+
+    /// What is about to happen must find the commit under way on the disk, as far as it has come.
+    fn strike(&mut self) {
+        if let Some(Busy { work: Work::Commit { group, how: how @ Commit::PutOff }, .. }) = &mut self.busy {
+            *how = self.files.catch_up(group);
         }
     }
 
@@ -211,80 +160,100 @@ impl HostDisk {
         self.queue.push_back(task);
     }
 
-    /// Begins the next work if none is under way; says when it ends, and how many disk operations it takes.
-    pub(super) fn begin(&mut self, now_ms: u64, options: &DiskOptions, dice: &mut Dice<'_>) -> Option<(u64, u64)> {
+    /// Begins the next work if none is under way. If its operations are `counted`, a commit is not put off.
+    pub(super) fn begin(
+        &mut self,
+        now_ms: u64,
+        options: &DiskOptions,
+        counted: bool,
+        dice: &mut Dice<'_>,
+    ) -> Option<Begun> {
         if self.busy.is_some() {
             return None;
         }
-        let (finished, ops, took_ms) = match self.queue.pop_front()? {
+        let (work, took_ms) = match self.queue.pop_front()? {
             Task::Batch(first) => {
-                let mut group = vec![first];
-                while group.len() < GROUP_BATCHES && matches!(self.queue.front(), Some(Task::Batch(_))) {
-                    let Some(Task::Batch(batch)) = self.queue.pop_front() else { break };
-                    group.push(batch);
-                }
-                let (result, ops) = self.files.apply(&group);
-                let bytes: u64 = ops.iter().map(op_bytes).sum();
+                let group = self.group(first);
+                let how = self.files.commit(&group, !self.exact && !counted);
                 let (least, most) = options.sync_ms;
                 let sync_ms = self.slow_sync_ms.unwrap_or_else(|| dice.range(least, most));
-                let took_ms = 2 * sync_ms + bytes * 1_000 / options.bytes_per_s.max(1);
-                (result.map_or_else(Finished::Failed, |()| Finished::Committed(group)), ops, took_ms)
+                let took_ms = 2 * sync_ms + written_bytes(&group) * 1_000 / options.bytes_per_s.max(1);
+                (Work::Commit { group, how }, took_ms)
             }
             Task::Load { id, load } => {
                 let loaded = self.files.load(&load);
                 let took_ms = self.slow_sync_ms.unwrap_or_else(|| dice.range(options.read_ms.0, options.read_ms.1));
-                (loaded.map_or_else(Finished::Failed, |loaded| Finished::Loaded { id, loaded }), Vec::new(), took_ms)
+                (Work::Load { id, loaded }, took_ms)
             }
         };
+        let (batches, operations) = match &work {
+            Work::Commit { group, how: Commit::Done(ops) | Commit::Failed(_, ops) } => (group.len(), ops.len()),
+            Work::Commit { group, how: Commit::PutOff } => (group.len(), 0),
+            Work::Load { .. } => (0, 0),
+        };
         let ends_ms = now_ms + took_ms;
-        let count = ops.len() as u64;
-        self.busy = Some(Busy { begun_ms: now_ms, ends_ms, ops, finished });
-        Some((ends_ms, count))
+        self.busy = Some(Busy { begun_ms: now_ms, ends_ms, work });
+        Some(Begun { ends_ms, batches: batches as u64, operations: operations as u64 })
+    }
+
+    /// The batches that the next commit makes durable.
+    fn group(&mut self, first: Batch) -> Vec<Batch> {
+        let mut group = vec![first];
+        while group.len() < GROUP_BATCHES && matches!(self.queue.front(), Some(Task::Batch(_))) {
+            let Some(Task::Batch(batch)) = self.queue.pop_front() else { break };
+            group.push(batch);
+        }
+        group
     }
 
     /// The work under way is done.
     pub(super) fn finish(&mut self) -> Option<Finished> {
-        let busy = self.busy.take()?;
-        match &mut self.files {
-            Files::Real(real) => busy.ops.into_iter().for_each(|op| real.follow(op)),
-            Files::Memory(model) => {
-                if let Finished::Committed(group) = &busy.finished {
-                    group.iter().for_each(|batch| model.store.apply(batch));
+        let finished = match self.busy.take()?.work {
+            Work::Load { id, loaded } => loaded.map_or_else(Finished::Failed, |loaded| Finished::Loaded { id, loaded }),
+            Work::Commit { group, how } => {
+                let stored = group.iter().map(|batch| Stored {
+                    batch: batch.id,
+                    entries: entries(batch),
+                    documents: written(batch),
+                });
+                let stored = stored.collect();
+                match self.files.committed(group, how) {
+                    Ok(()) => Finished::Committed(stored),
+                    Err(failure) => Finished::Failed(failure),
                 }
             }
-        }
-        if matches!(busy.finished, Finished::Failed(_)) {
+        };
+        if matches!(finished, Finished::Failed(_)) {
             self.queue.clear();
         }
-        Some(busy.finished)
+        Some(finished)
+    }
+
+    /// Disk operations so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.files.writes()
     }
 
     /// Every document of a collection, deleted ones too.
     ///
     /// # Errors
     /// The store's.
-    pub(super) fn documents(&self, space: SpaceId, collection: CollectionTag) -> Result<Vec<DocumentId>, String> {
-        match &self.files {
-            Files::Memory(model) => Ok(model.store.documents(space, collection).into_keys().collect()),
-            Files::Real(real) => real.reader()?.documents(&space, &collection).map_err(text),
-        }
+    pub(super) fn documents(&mut self, space: SpaceId, collection: CollectionTag) -> Result<Vec<DocumentId>, Failure> {
+        self.files.documents(space, collection)
     }
 
     /// A document's view.
     ///
     /// # Errors
     /// The store's.
-    pub(super) fn view(&self, key: &DocKey) -> Result<Option<Vec<u8>>, String> {
-        match &self.files {
-            Files::Memory(model) => Ok(model.store.view(key).map(<[u8]>::to_vec)),
-            Files::Real(real) => real.reader()?.view(key).map_err(text),
-        }
+    pub(super) fn view(&mut self, key: &DocKey) -> Result<Option<Vec<u8>>, Failure> {
+        self.files.view(key)
     }
 
-    /// Whether a commit under way writes this document. The store has it already, because it works at once; a program that
-    /// reads sees it only when the commit is over.
+    /// Whether a commit under way writes this document. The store may have it already, because it works at once; a program
+    /// that reads sees it only when the commit is over.
     pub(super) fn is_writing(&self, key: &DocKey) -> bool {
-        let Some(Busy { finished: Finished::Committed(group), .. }) = &self.busy else { return false };
+        let Some(Busy { work: Work::Commit { group, .. }, .. }) = &self.busy else { return false };
         let writes = |op: &StoreOp| matches!(op, StoreOp::PutDocument { key: written, .. } if written == key);
         group.iter().any(|batch| batch.ops.iter().any(writes))
     }
@@ -293,7 +262,7 @@ impl HostDisk {
     ///
     /// # Errors
     /// The store's.
-    pub(super) fn load(&self, load: &Load) -> Result<Loaded, String> {
+    pub(super) fn load(&mut self, load: &Load) -> Result<Loaded, Failure> {
         self.files.load(load)
     }
 
@@ -301,80 +270,31 @@ impl HostDisk {
     ///
     /// # Errors
     /// The store's.
-    pub(super) fn boot(&self) -> Result<Boot, String> {
-        match &self.files {
-            Files::Memory(model) => Ok(model.store.boot()),
-            Files::Real(real) => real.reader()?.boot().map_err(text),
-        }
+    pub(super) fn boot(&mut self) -> Result<Boot, Failure> {
+        self.files.boot()
     }
 }
 
 impl Busy {
     /// The operations that were done when it was cut.
-    fn done(mut self, now_ms: u64, at_operation: Option<u64>) -> Vec<Op> {
-        let all = self.ops.len() as u64;
+    fn done(self, now_ms: u64, at_operation: Option<u64>) -> Vec<Op> {
+        let Work::Commit { how: Commit::Done(mut ops) | Commit::Failed(_, mut ops), .. } = self.work else {
+            return Vec::new();
+        };
+        let all = ops.len() as u64;
         let by_time = || {
             let (past, whole) = (now_ms.saturating_sub(self.begun_ms), self.ends_ms - self.begun_ms);
             (all * past.min(whole)).checked_div(whole).unwrap_or(0)
         };
-        let done = at_operation.unwrap_or_else(by_time).min(all) as usize;
-        self.ops.truncate(done);
-        self.ops
+        ops.truncate(at_operation.unwrap_or_else(by_time).min(all) as usize);
+        ops
     }
 }
 
-impl Files {
-    fn apply(&mut self, group: &[Batch]) -> (Result<(), String>, Vec<Op>) {
-        match self {
-            Files::Memory(model) => {
-                model.operations += 1;
-                let fails = model.fails_from.is_some_and(|from| model.operations > from);
-                (if fails { Err("the disk fails, on purpose".into()) } else { Ok(()) }, vec![Op::Sync])
-            }
-            Files::Real(real) => {
-                let Some(store) = &real.store else { return (Err("the store is closed".into()), Vec::new()) };
-                real.live.record();
-                let result = store.apply(group).map_err(text);
-                (result, real.live.take_recording())
-            }
-        }
-    }
-
-    fn load(&self, load: &Load) -> Result<Loaded, String> {
-        match self {
-            Files::Memory(model) => Ok(model.store.load(load)),
-            Files::Real(real) => real.store.as_ref().ok_or("the store is closed")?.load(load).map_err(text),
-        }
-    }
-}
-
-impl Real {
-    fn reader(&self) -> Result<farshore_store::Reader, String> {
-        Ok(self.store.as_ref().ok_or("the store is closed")?.reader())
-    }
-
-    /// The shadow does what the live disk has done.
-    fn follow(&mut self, op: Op) {
-        if let Some(history) = &mut self.history {
-            history.ops.push(op.clone());
-        }
-        self.shadow.follow(op);
-    }
-
-    /// Closes the store; what it still writes is on the disk.
-    fn close(&mut self) {
-        if let Some(store) = self.store.take() {
-            self.recorded(|_| drop(store));
-        }
-    }
-
-    /// Lets the shadow follow what was done in no virtual time.
-    fn recorded<T>(&mut self, work: impl FnOnce(&mut Real) -> T) -> T {
-        self.live.record();
-        let done = work(self);
-        self.live.take_recording().into_iter().for_each(|op| self.follow(op));
-        done
-    }
+/// About what a commit writes: the pages that every one touches, and its rows with the pages above them.
+fn written_bytes(group: &[Batch]) -> u64 {
+    let rows: usize = group.iter().flat_map(|batch| &batch.ops).map(op_bytes).sum();
+    COMMIT_BYTES + 2 * rows as u64
 }
 
 /// The entries that a batch holds.
@@ -412,15 +332,4 @@ pub(super) fn written(batch: &Batch) -> Vec<Written> {
         _ => None,
     });
     written.collect()
-}
-
-fn op_bytes(op: &Op) -> u64 {
-    match op {
-        Op::Write(_, data) => data.len() as u64,
-        Op::SetLen(_) | Op::Sync => 0,
-    }
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }

@@ -224,7 +224,7 @@ impl Run<'_> {
         self.fired(device, FaultKind::Restart);
         // In order means: what was handed to the disk is finished, and what waits for it is answered by nobody.
         while let Some(finished) = self.hosts[device].disk.finish() {
-            self.hosts[device].disk.begin(self.now_ms, &self.plan.setup.disk, &mut self.dice);
+            self.hosts[device].disk.begin(self.now_ms, &self.plan.setup.disk, false, &mut self.dice);
             drop(finished);
         }
         self.stop(device, false, for_ms);

@@ -8,7 +8,7 @@ use farshore_core::job::JobResult;
 use farshore_core::output::{Event as CoreEvent, Output};
 use farshore_core::wire::Frame;
 
-use super::disk::{Finished, Task, documents, entries, written};
+use super::disk::{Begun, Finished, Stored, Task, documents};
 use super::host::Engine;
 use super::{Event, Run};
 use crate::limits::MEASURE_INPUTS;
@@ -124,10 +124,10 @@ impl Run<'_> {
     /// Lets the disk begin what is next.
     pub(super) fn work_disk(&mut self, device: DeviceNo) {
         let host = &mut self.hosts[device];
-        let Some((ends_ms, operations)) = host.disk.begin(self.now_ms, &self.plan.setup.disk, &mut self.dice) else {
-            return;
-        };
-        self.trace.disk(device, operations, ends_ms);
+        let counted = host.crash.is_some();
+        let begun = host.disk.begin(self.now_ms, &self.plan.setup.disk, counted, &mut self.dice);
+        let Some(Begun { ends_ms, batches, operations }) = begun else { return };
+        self.trace.disk(device, batches, ends_ms);
         let life = host.life;
         // A planned cut strikes when its count of operations is reached: at its share of the time that they take.
         if let Some(crash) = &mut host.crash {
@@ -153,18 +153,17 @@ impl Run<'_> {
             Some(Finished::Committed(group)) => {
                 self.outcome.commits += 1;
                 self.hosts[device].disk_works();
-                for batch in group {
-                    let (entries, documents) = (entries(&batch), written(&batch));
-                    self.see(device, What::Stored { batch: batch.id, entries, documents });
+                for Stored { batch, entries, documents } in group {
+                    self.see(device, What::Stored { batch, entries, documents });
                     self.hosts[device].batches -= 1;
-                    self.feed(device, Input::Stored { batch: batch.id });
+                    self.feed(device, Input::Stored { batch });
                 }
             }
             Some(Finished::Loaded { id, loaded }) => {
                 self.hosts[device].calls -= 1;
                 self.feed(device, Input::Loaded { load: id, loaded });
             }
-            Some(Finished::Failed(reason)) => return self.disk_failed(device, reason),
+            Some(Finished::Failed(failure)) => return self.disk_failed(device, failure),
         }
         self.work_disk(device);
     }
@@ -246,8 +245,8 @@ fn entry(frame: &[u8]) -> Option<(JournalId, Position)> {
     if FrameKind::of(frame) != FrameKind::Entry {
         return None;
     }
-    let entry = Entry::decode(frame.get(AHEAD..)?.to_vec()).ok()?;
-    Some((entry.header.journal, entry.position()))
+    let (header, hash) = Entry::peek(frame.get(AHEAD..)?)?;
+    Some((header.journal, header.position(hash)))
 }
 
 /// How far a frame says, or shows by what it holds, that its sender has journals.

@@ -113,17 +113,21 @@ impl Run<'_> {
         }
     }
 
-    fn snapshot(&self, device: DeviceNo) -> Result<Snapshot, String> {
+    fn snapshot(&mut self, device: DeviceNo) -> Result<Snapshot, String> {
+        let boot = self.hosts[device].disk.boot().map_err(|failure| failure.reason)?;
+        let mut documents = Vec::with_capacity(boot.spaces.len());
+        for space in &boot.spaces {
+            documents.push(self.documents(device, space)?);
+        }
         let host = &self.hosts[device];
         let replica = host.replica().ok_or("the device does not run")?;
         let (identity, status) = (replica.identity(), replica.status());
         let mut spaces = BTreeMap::new();
-        for space in host.disk.boot()?.spaces {
+        for (space, documents) in boot.spaces.iter().zip(documents) {
             let pending = status.spaces.iter().find(|known| known.space == space.space);
             let pending = pending.map(|known| known.pending.clone()).unwrap_or_default();
             let roster = replica.roster_digest(&space.space).ok_or("the replica does not know a space of its store")?;
-            let (journals, documents) = (journals(&space), self.documents(device, &space)?);
-            spaces.insert(space.space, SpaceSnapshot { roster, journals, documents, pending });
+            spaces.insert(space.space, SpaceSnapshot { roster, journals: journals(space), documents, pending });
         }
         let sizes = host.sizes.iter().map(|(what, (size, limit))| Sized { what, size: *size, limit: *limit });
         Ok(Snapshot {
@@ -138,22 +142,23 @@ impl Run<'_> {
     }
 
     fn documents(
-        &self,
+        &mut self,
         device: DeviceNo,
         space: &BootSpace,
     ) -> Result<BTreeMap<(CollectionTag, DocumentId), DocumentSnapshot>, String> {
-        let disk = &self.hosts[device].disk;
+        let disk = &mut self.hosts[device].disk;
         let mut documents = BTreeMap::new();
         for tag in &self.collections {
-            let ids = disk.documents(space.space, *tag)?;
+            let ids = disk.documents(space.space, *tag).map_err(|failure| failure.reason)?;
             let key = |document: &DocumentId| DocKey { space: space.space, collection: *tag, document: *document };
-            let Loaded::Documents(stored) = disk.load(&Load::Documents(ids.iter().map(key).collect()))? else {
+            let loaded = disk.load(&Load::Documents(ids.iter().map(key).collect()));
+            let Loaded::Documents(stored) = loaded.map_err(|failure| failure.reason)? else {
                 return Err("documents were asked for and something else came".into());
             };
             for (id, stored) in ids.iter().zip(stored) {
                 let stored = stored.ok_or("a document is listed and not there")?;
                 let record = DocRecord::decode(&stored.record).map_err(|error| error.to_string())?;
-                let view = disk.view(&key(id))?;
+                let view = disk.view(&key(id)).map_err(|failure| failure.reason)?;
                 let view = view.map(|bytes| Value::decode(&bytes).map_err(|error| error.to_string())).transpose()?;
                 let snapshot = DocumentSnapshot {
                     generation: record.generation,

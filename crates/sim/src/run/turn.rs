@@ -13,7 +13,7 @@ impl Run<'_> {
     /// Somebody takes a member's keys off its disk, and its place.
     pub(super) fn turn(&mut self, device: DeviceNo, kind: ByzantineKind) {
         let (Some(space), Some(collection)) = (self.space, self.collections.first().copied()) else { return };
-        let host = &self.hosts[device];
+        let host = &mut self.hosts[device];
         // What is off, asleep or without its store is left alone, and whoever founds the space is needed.
         if device == 0 || self.healed || host.turned || !host.usable() {
             return;

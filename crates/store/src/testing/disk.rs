@@ -72,6 +72,7 @@ struct State {
     recording: Option<Vec<Op>>,
     operations: u64,
     fault: Option<(u64, Fault)>,
+    failed: bool,
     bytes_read: u64,
 }
 
@@ -156,6 +157,16 @@ impl Disk {
         self.state().fault = None;
     }
 
+    /// Whether an operation failed on purpose since [`Disk::forget_failures`].
+    pub fn has_failed(&self) -> bool {
+        self.state().failed
+    }
+
+    /// From here on only new failures count.
+    pub fn forget_failures(&self) {
+        self.state().failed = false;
+    }
+
     /// Starts to record operations.
     pub fn record(&self) {
         self.state().recording = Some(Vec::new());
@@ -233,12 +244,13 @@ impl State {
         self.operations += 1;
         if let Some((from, fault)) = self.fault
             && self.operations > from
+            && (fault, &op) != (Fault::Full, &Op::Sync)
         {
-            match (fault, &op) {
-                (Fault::Broken, _) => return Err(io::Error::other("the disk is broken, on purpose")),
-                (Fault::Full, Op::Write(..) | Op::SetLen(_)) => return Err(io::ErrorKind::StorageFull.into()),
-                (Fault::Full, Op::Sync) => {}
-            }
+            self.failed = true;
+            return match fault {
+                Fault::Broken => Err(io::Error::other("the disk is broken, on purpose")),
+                Fault::Full => Err(io::ErrorKind::StorageFull.into()),
+            };
         }
         match &mut self.recording {
             Some(recording) => {
@@ -291,6 +303,7 @@ impl StorageBackend for DiskBackend {
         if let Some((from, Fault::Broken)) = state.fault
             && state.operations >= from
         {
+            state.failed = true;
             return Err(io::Error::other("the disk is broken, on purpose"));
         }
         state.bytes_read += out.len() as u64;

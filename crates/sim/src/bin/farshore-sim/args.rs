@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use farshore_sim::plan::Profile;
-use farshore_sim::run::{Medium, Options};
+use farshore_sim::run::{Medium, Options, Share};
 
 /// A world of Farshore devices from one seed: the real core and the real store, in virtual time, with everything going wrong.
 #[derive(Debug, Parser)]
@@ -129,6 +129,12 @@ pub(crate) struct How {
     /// Check each signature on each device, instead of once for all
     #[arg(long)]
     pub(crate) verify_all: bool,
+    /// Do on each device all of its own work, instead of finding out once what an entry holds and makes of a document
+    #[arg(long)]
+    pub(crate) share_nothing: bool,
+    /// Do every commit of every disk as it comes, instead of putting those off that nobody looks at
+    #[arg(long)]
+    pub(crate) every_commit: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -145,7 +151,12 @@ impl How {
             Store::Disk => Medium::Disk,
             Store::Memory => Medium::Memory,
         };
-        Options { medium, memoize: !self.verify_all, keep, record_disk: None }
+        let share = match (self.share_nothing, self.verify_all) {
+            (true, _) => Share::Nothing,
+            (false, true) => Share::Work,
+            (false, false) => Share::Checks,
+        };
+        Options { medium, share, every_commit: self.every_commit, keep, record_disk: None }
     }
 
     /// What else a person must type to repeat a seed.
@@ -156,6 +167,9 @@ impl How {
         }
         if self.store == Store::Memory {
             text.push_str(" --store memory");
+        }
+        if self.every_commit {
+            text.push_str(" --every-commit");
         }
         text
     }

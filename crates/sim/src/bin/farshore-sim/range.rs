@@ -138,7 +138,12 @@ fn tell(args: &Run, summary: &Summary, fresh: u64, took_s: f64) {
         summary.most_round_trips
     );
     let events = summary.events as f64 * fresh as f64 / summary.seeds.max(1) as f64;
-    say!("  {fresh} of them run now, in {took_s:.1} s, {:.0} events a second", events / took_s.max(1e-9));
+    let (each_s, virtual_s) = (fresh as f64 / summary.seeds.max(1) as f64, summary.virtual_ms as f64 / 1_000.0);
+    say!(
+        "  {fresh} of them run now, in {took_s:.1} s: {:.0} events a second, {:.0} times as fast as the clock",
+        events / took_s.max(1e-9),
+        each_s * virtual_s / took_s.max(1e-9)
+    );
     if summary.fired.values().any(|seeds| *seeds > 0) {
         say!("  seeds in which each fault fired:");
         for (kind, seeds) in &summary.fired {
