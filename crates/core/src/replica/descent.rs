@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::Replica;
-use super::exchange::{Phase, Reach};
+use super::exchange::Phase;
+use super::frontier::Reach;
 use crate::id::SpaceId;
 use crate::input::LinkId;
 use crate::limits::{FRAME_PLACES, TREE_PLACES, TREE_SETTLED};

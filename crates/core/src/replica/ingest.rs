@@ -276,7 +276,7 @@ impl Replica {
         let (late, repeats) = (self.breaks(Breakage::AskLate), self.breaks(Breakage::RepeatFrontiers));
         for (link, space) in if late || repeats { self.shared_spaces() } else { Vec::new() } {
             if repeats {
-                self.send_frontier(link, space, super::exchange::Reach::Since(0));
+                self.send_frontier(link, space, super::frontier::Reach::Since(0));
                 self.check_asked_at = Some(now_ms + ASK_MS);
             }
             let shared = self.links.get(&link).and_then(|state| state.space(space)).filter(|_| late);

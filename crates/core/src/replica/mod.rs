@@ -6,7 +6,7 @@
 //! - [`ingest`]: entries from peers: checked, stored, opened, applied.
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
 //! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
-//! - [`link`], [`exchange`], [`descent`], [`serve`], [`pair`]: the frames.
+//! - [`link`], [`exchange`], [`descent`], [`frontier`], [`receipt`], [`serve`], [`pair`]: the frames.
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
 
@@ -15,11 +15,13 @@ mod descent;
 mod durable;
 mod exchange;
 mod fork;
+mod frontier;
 mod identity;
 mod ingest;
 mod link;
 mod pair;
 mod parts;
+mod receipt;
 mod request;
 mod roster_sync;
 mod serve;
