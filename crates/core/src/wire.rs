@@ -7,7 +7,7 @@ mod codec;
 mod tree;
 
 use crate::bytes::{DecodeError, Reader, Writer};
-use crate::id::{DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
+use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
 use crate::input::Class;
 use crate::limits::*;
 
@@ -70,6 +70,17 @@ pub enum Frame {
     RosterEnd {
         /// The space.
         handle: Handle,
+    },
+    /// What the sender wants of a space; replaces what it said before. Nothing is said by who wants all collections alike.
+    Scope {
+        /// The space.
+        handle: Handle,
+        /// Whether another such frame follows.
+        more: bool,
+        /// Of all collections that are not named.
+        rest: Rank,
+        /// Sorted by collection.
+        ranks: Vec<(CollectionTag, Rank)>,
     },
     /// How far the sender holds journals.
     Frontier(Frontier),
@@ -185,6 +196,8 @@ pub struct State {
     pub handle: Handle,
     /// Whether the exchange starts anew: the other side answers with its own state.
     pub fresh: bool,
+    /// How many scopes of the receiver it takes into account, modulo 256.
+    pub scopes: u8,
     /// Digest of the roster.
     pub roster: [u8; 32],
     /// Digest of the frontier.
@@ -269,6 +282,39 @@ pub enum Of {
     Branch(EntryHash),
     /// The one entry with this hash, whatever branch it is on; `from` and `to` are its `seq`.
     Entry(EntryHash),
+}
+
+/// How urgently a side of a link wants entries of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Not at all.
+    None,
+    /// When nothing else is to be sent.
+    Lazy,
+    /// Like most.
+    Normal,
+    /// Before all others.
+    Eager,
+}
+
+impl Rank {
+    /// All of them, the most urgent first.
+    pub(crate) const ALL: [Rank; 4] = [Rank::Eager, Rank::Normal, Rank::Lazy, Rank::None];
+
+    /// As it is written.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Rank::None => 0,
+            Rank::Lazy => 1,
+            Rank::Normal => 2,
+            Rank::Eager => 3,
+        }
+    }
+
+    /// Reads what [`Rank::number`] gave.
+    pub(crate) fn of(number: u8) -> Result<Rank, DecodeError> {
+        Rank::ALL.into_iter().find(|rank| rank.number() == number).ok_or(DecodeError::Invalid { field: "rank" })
+    }
 }
 
 /// An author's roster chain, up to here.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::descent::Descent;
 use super::frontier::Reach;
+use super::scope::{Scopes, tree_of};
 use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::FRAME_POSITIONS;
@@ -42,6 +43,7 @@ pub(super) struct SpaceLink {
     pub(super) sent_delta: bool,
     /// Set when what changed was not all that differs: arrival numbers do not count until the two agree.
     pub(super) no_cursor: bool,
+    pub(super) scopes: Scopes,
     pub(super) descent: Descent,
     pub(super) in_sync: bool,
     pub(super) roster_busy: bool,
@@ -68,10 +70,20 @@ pub(super) struct SpaceLink {
     /// The journal that was served last.
     pub(super) turn: Option<JournalId>,
     pub(super) owed: BTreeMap<JournalId, u64>,
+    /// Entries that were sent and not yet receipted, nor shown to be there.
+    pub(super) unreceipted: BTreeMap<JournalId, u64>,
+    pub(super) spent: Spent,
+}
+
+/// What a peer has made this device do, which starts anew with no new beginning of an exchange.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Spent {
     /// Bytes of roster operations sent in answer, over the life of the link.
-    pub(super) roster_sent: usize,
+    pub(super) roster_bytes: usize,
     /// Bytes of frontiers sent since this time in milliseconds.
-    pub(super) frontier_sent: (u64, usize),
+    pub(super) frontier_bytes: (u64, usize),
+    /// Scopes heard since this time in milliseconds.
+    pub(super) scopes: (u64, u32),
 }
 
 /// What a peer is still to be sent of a journal.
@@ -99,7 +111,7 @@ pub(super) struct Sent {
 }
 
 impl SpaceLink {
-    pub(super) fn new(space: SpaceId) -> SpaceLink {
+    pub(super) fn new(space: SpaceId, scopes: Scopes, spent: Spent) -> SpaceLink {
         SpaceLink {
             space,
             phase: Phase::Comparing,
@@ -107,6 +119,7 @@ impl SpaceLink {
             theirs: None,
             sent_delta: false,
             no_cursor: false,
+            scopes,
             descent: Descent::default(),
             in_sync: false,
             roster_busy: false,
@@ -125,8 +138,8 @@ impl SpaceLink {
             rests: BTreeSet::new(),
             turn: None,
             owed: BTreeMap::new(),
-            roster_sent: 0,
-            frontier_sent: (0, 0),
+            unreceipted: BTreeMap::new(),
+            spent,
         }
     }
 
@@ -143,7 +156,8 @@ impl SpaceLink {
 
     /// An entry became durable after our last state or frontier.
     pub(super) fn new_entry(&mut self, journal: JournalId, seq: u64) {
-        if self.sent.is_some() && self.receipted.get(&journal).is_none_or(|held| *held < seq) {
+        let new = self.receipted.get(&journal).is_none_or(|held| *held < seq);
+        if self.sent.is_some() && new && self.scopes.agreed(&journal) {
             self.todo.entry(journal).or_insert(Outgoing { next: seq, wanted_to: 0, last_bulk: 0, rest: None });
         }
     }
@@ -175,24 +189,26 @@ impl Replica {
         let (Some(device), Some(handle)) = (state.device, state.handle(space)) else { return };
         let Some(store) = state.their_store() else { return };
         let Some(shared) = state.space_mut(space) else { return };
-        let frontier = known.tree.digest();
+        let tree = tree_of(shared, known);
+        let (frontier, few) = (tree.digest(), tree.journals() <= FRAME_POSITIONS);
         let own = known
             .journals
             .iter()
-            .filter(|(id, _)| id.device == me && id.incarnation == incarnation)
+            .filter(|(id, _)| id.device == me && id.incarnation == incarnation && shared.scopes.agreed(id))
             .map(|(id, journal)| (id.collection, journal.durable.seq));
-        let peer = known.peers.get(&device).filter(|peer| peer.store == Some(store) && !shared.no_cursor);
+        let peer = known.peers.get(&device).filter(|_| !shared.no_cursor);
         let sent = Sent {
             roster: known.roster.digest(),
             frontier,
-            few: known.tree.journals() <= FRAME_POSITIONS,
+            few,
             arrival: known.durable_arrival,
-            seen: peer.map(|peer| peer.seen),
+            seen: peer.and_then(|peer| peer.seen(store, shared.scopes.digest())),
             own: own.collect(),
         };
         let frame = Frame::State(State {
             handle,
             fresh,
+            scopes: shared.scopes.heard_count,
             roster: sent.roster,
             frontier: sent.frontier,
             few: sent.few,
@@ -212,13 +228,6 @@ impl Replica {
     pub(super) fn shared_spaces(&self) -> Vec<(LinkId, SpaceId)> {
         let links = self.links.iter();
         links.flat_map(|(link, state)| state.spaces.values().map(|shared| (*link, shared.space))).collect()
-    }
-
-    /// Starts the exchange again on every link.
-    pub(super) fn sync_now(&mut self) {
-        for (link, space) in self.shared_spaces() {
-            self.restart_exchange(link, space);
-        }
     }
 
     /// What was asked on this link before the exchange starts anew is asked again by it: the other side forgets.
@@ -246,6 +255,7 @@ impl Replica {
             | Frame::RosterEnd { handle }
             | Frame::Want { handle, .. }
             | Frame::Tree { handle, .. }
+            | Frame::Scope { handle, .. }
             | Frame::Receipt { handle, .. }
             | Frame::Peers { handle, .. } => *handle,
             _ => return self.fault(link, "sent a frame out of turn"),
@@ -261,6 +271,7 @@ impl Replica {
             Frame::RosterEnd { .. } => self.on_roster_end(link, space),
             Frame::Want { more, ranges, .. } => self.on_want(link, space, more, ranges),
             Frame::Tree { more, places, .. } => self.on_tree(link, space, more, places),
+            Frame::Scope { more, rest, ranks, .. } => self.on_scope(link, space, more, rest, ranks),
             Frame::Receipt { positions, .. } => self.on_receipt(link, space, positions),
             Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
             _ => {}
@@ -273,6 +284,9 @@ impl Replica {
 
     pub(super) fn on_state(&mut self, link: LinkId, space: SpaceId, theirs: State) {
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        if theirs.scopes != shared.scopes.said_count {
+            return; // It does not know yet what this side wants, and will say another one when it does.
+        }
         if theirs.fresh && shared.phase != Phase::Comparing {
             shared.restart();
             shared.theirs = Some(theirs);
@@ -348,10 +362,13 @@ impl Replica {
         sent: &Sent,
         arrival: u64,
     ) {
+        let Some(shared) = self.links.get(&link).and_then(|state| state.space(space)) else { return };
+        let (agreed, theirs) = (shared.scopes.digest(), shared.scopes.theirs.clone());
+        self.peer_wants(device, space, theirs);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let peer = known.peers.entry(device).or_default();
         let before = peer.clone();
-        (peer.store, peer.seen) = (Some(store), arrival);
+        peer.has_seen(store, agreed, arrival);
         for (collection, seq) in &sent.own {
             let receipt = peer.receipts.entry(*collection).or_default();
             *receipt = (*receipt).max(*seq);
@@ -364,6 +381,10 @@ impl Replica {
         shared.no_cursor = false;
         if !std::mem::replace(&mut shared.in_sync, true) {
             self.notify(Event::InSync { space, device });
+            for collection in self.one_sided(link, space) {
+                self.ask_what_it_builds_on(space, collection);
+            }
+            self.end_manual(space);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::exchange::{Outgoing, Phase};
+use super::scope::tree_of;
 use crate::breakage::Breakage;
 use crate::id::{JournalId, Position, SpaceId};
 use crate::input::LinkId;
@@ -31,12 +32,13 @@ impl Replica {
         let Some(known) = self.spaces.get(&space) else { return false };
         let now_ms = self.now.mono_ms;
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return false };
-        if now_ms.saturating_sub(shared.frontier_sent.0) >= FRONTIER_BUDGET_MS {
-            shared.frontier_sent = (now_ms, 0);
+        let (since_ms, sent) = &mut shared.spent.frontier_bytes;
+        if now_ms.saturating_sub(*since_ms) >= FRONTIER_BUDGET_MS {
+            (*since_ms, *sent) = (now_ms, 0);
         }
-        shared.frontier_sent.1 += bytes;
+        *sent += bytes;
         let allowed = FRONTIER_BUDGET_BYTES + known.journals.len() * POSITION_BYTES * FRONTIER_BUDGET_TIMES;
-        if shared.frontier_sent.1 > allowed {
+        if *sent > allowed {
             self.fault(link, "compared over and over without taking what it lacks");
             return false;
         }
@@ -44,14 +46,14 @@ impl Replica {
     }
 
     pub(super) fn send_frontier(&mut self, link: LinkId, space: SpaceId, reach: Reach) {
-        let said = self.links.get(&link).and_then(|state| state.space(space)).and_then(|shared| shared.sent.as_ref());
-        let said_arrival = said.map_or(0, |sent| sent.arrival);
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        let said_arrival = shared.sent.as_ref().map_or(0, |sent| sent.arrival);
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let (positions, delta) = match reach {
-            Reach::Since(since) => (known.frontier_since(since), since > 0),
+            Reach::Since(since) => (known.frontier_since(since, &shared.scopes), since > 0),
             Reach::Under(places) => {
-                let mut all: BTreeMap<_, _> = known.frontier_since(said_arrival).into_iter().collect();
-                places.into_iter().for_each(|place| all.extend(known.tree.under(place)));
+                let mut all: BTreeMap<_, _> = known.frontier_since(said_arrival, &shared.scopes).into_iter().collect();
+                places.into_iter().for_each(|place| all.extend(tree_of(shared, known).under(place)));
                 (all.into_iter().collect(), false)
             }
         };
@@ -86,8 +88,14 @@ impl Replica {
         if frontier.more {
             return;
         }
-        // Of further branches this build keeps nothing but the proof.
-        let positions = std::mem::take(&mut shared.frontier_in).into_iter().filter(|held| held.branch.is_none());
+        // It was said before the two agreed on what is compared; a state follows, and after it what counts.
+        if frontier.answer && shared.theirs.is_none() && (shared.scopes.said_count, shared.scopes.heard_count) != (0, 0)
+        {
+            return shared.frontier_in.clear();
+        }
+        // Of further branches this build keeps nothing but the proof; what is not wanted is not looked at.
+        let positions = std::mem::take(&mut shared.frontier_in).into_iter();
+        let positions = positions.filter(|held| held.branch.is_none() && shared.scopes.agreed(&held.journal));
         let positions: Vec<(JournalId, Position)> = positions.map(|held| (held.journal, held.position)).collect();
         let Some(known) = self.spaces.get(&space) else { return };
         let mut receipts = Vec::new();

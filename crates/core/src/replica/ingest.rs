@@ -48,6 +48,11 @@ impl Replica {
             Err(_) if source.resumed => return self.give_back_credit(source), // Asked for anew by who put it together.
             Err(error) => return self.fault(source.link, &format!("sent a malformed entry: {error}")),
         };
+        let shared = self.links.get(&source.link).and_then(|state| state.space(space));
+        if shared.is_some_and(|shared| !shared.scopes.accepts(&entry.header.journal)) {
+            // It was under way when this device said that it no longer wants it.
+            return self.give_back_credit(source);
+        }
         let own = (entry.header.journal.device, entry.header.journal.incarnation)
             == (self.device(), self.identity.incarnation);
         let Some(known) = self.spaces.get(&space) else { return };

@@ -7,6 +7,7 @@
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
 //! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
 //! - [`link`], [`exchange`], [`descent`], [`frontier`], [`receipt`], [`serve`], [`pair`]: the frames.
+//! - [`scope`]: which collections the two sides of a link want; [`pause`]: when nothing is exchanged.
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
 
@@ -19,11 +20,14 @@ mod frontier;
 mod identity;
 mod ingest;
 mod link;
+mod local;
 mod pair;
 mod parts;
+mod pause;
 mod receipt;
 mod request;
 mod roster_sync;
+mod scope;
 mod serve;
 mod space;
 mod status;
@@ -44,7 +48,7 @@ use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, Position, SpaceId};
 use crate::input::{Input, LinkId, Now, RequestId};
 use crate::job::{DocSource, Job, JobResult};
 use crate::limits::SAVE_PEERS_MS;
-use crate::output::{Event, Output, Reply, RequestError};
+use crate::output::{Event, Output, Paused, Reply, RequestError};
 use crate::record::DocRecord;
 use crate::roster::Roster;
 use crate::time::{Clock, HybridTime};
@@ -53,6 +57,7 @@ use cache::{DocCache, RecentEntries};
 use durable::Effect;
 pub use identity::{Identity, NewIdentity};
 use link::Link;
+use local::Local;
 use pair::{Invitation, PendingJoin};
 use request::EditRequest;
 use space::{Journal, Peer, Space};
@@ -85,7 +90,13 @@ pub struct Replica {
     save_peers_at: Option<u64>,
     /// When questions that got no answer are put to others.
     check_asked_at: Option<u64>,
+    /// When a scope that was held back is due to be said.
+    scopes_due_at: Option<u64>,
     kept_peers: Vec<crate::output::PeerAddress>,
+    /// Set while no space is exchanged.
+    paused: Option<Paused>,
+    /// Whether the network costs money by the byte.
+    metered: bool,
     #[cfg(feature = "breakages")]
     broken: Option<Breakage>,
 }
@@ -131,6 +142,8 @@ pub enum Reason {
     SavePeers,
     /// A question to a peer may have got no answer.
     Asked,
+    /// What this device wants has changed since it last told its peers.
+    Scopes,
 }
 
 /// Why a replica cannot start from what the store gave.
@@ -189,6 +202,9 @@ impl Replica {
             jobs: BTreeMap::new(),
             save_peers_at: None,
             check_asked_at: None,
+            scopes_due_at: None,
+            paused: pause::read_meta(&boot.meta)?,
+            metered: false,
             kept_peers: Vec::new(),
             #[cfg(feature = "breakages")]
             broken: None,
@@ -221,7 +237,9 @@ impl Replica {
             roster.insert(op).map_err(|error| refuse(error.to_string()))?;
         }
         let mut space = Space::new(boot.space, roster, &self.identity.keys);
-        space.read_record(&boot.record).map_err(|error| OpenError::Damaged { what: "space record", error })?;
+        space.local =
+            Local::decode(&boot.record).map_err(|error| OpenError::Damaged { what: "space record", error })?;
+        space.scope = space.scope_now(false);
         for (id, state) in boot.journals {
             space.arrival = space.arrival.max(state.arrival);
             let collection = space.collections.entry(id.collection).or_default();
@@ -266,7 +284,8 @@ impl Replica {
         let hello = self.links.values().filter_map(Link::hello_deadline).min().map(|at| (at, Reason::Hello));
         let save = self.save_peers_at.map(|at| (at, Reason::SavePeers));
         let asked = self.check_asked_at.map(|at| (at, Reason::Asked));
-        [hello, save, asked].into_iter().flatten().min()
+        let scopes = self.scopes_due_at.map(|at| (at, Reason::Scopes));
+        [hello, save, asked, scopes].into_iter().flatten().min()
     }
 
     /// Who this device is.
@@ -289,6 +308,9 @@ impl Replica {
         }
         if self.check_asked_at.is_some_and(|at| at <= self.now.mono_ms) {
             self.ask_elsewhere();
+        }
+        if self.scopes_due_at.is_some_and(|at| at <= self.now.mono_ms) {
+            self.say_scopes();
         }
     }
 

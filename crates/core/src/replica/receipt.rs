@@ -2,6 +2,7 @@
 
 use super::Replica;
 use super::exchange::Phase;
+use super::scope::tree_of;
 use crate::breakage::Breakage;
 use crate::id::{JournalId, SpaceId};
 use crate::input::LinkId;
@@ -25,6 +26,7 @@ impl Replica {
                 shared.lacking.remove(&journal);
                 self.check_caught_up(link, space);
             }
+            self.check_settled(link, space);
         }
     }
 
@@ -35,12 +37,13 @@ impl Replica {
         let Some(shared) = state.space_mut(space) else { return };
         let Some(cursor) = shared.cursor.filter(|_| shared.lacking.is_empty()) else { return };
         shared.cursor = None;
+        let agreed = shared.scopes.digest();
         let first = shared.phase == Phase::Exchanging;
         shared.phase = Phase::Streaming;
         if let Some(known) = self.spaces.get_mut(&space) {
             let peer = known.peers.entry(device).or_default();
-            if (peer.store, peer.seen) != (Some(store), cursor) {
-                (peer.store, peer.seen, peer.dirty) = (Some(store), cursor, true);
+            if peer.has_seen(store, agreed, cursor) {
+                peer.dirty = true;
                 self.peer_changed();
             }
         }
@@ -53,9 +56,23 @@ impl Replica {
     /// Whether our last state still says where this device stands: then there is no need to say it again.
     pub(super) fn said_it_all(&mut self, link: LinkId, space: SpaceId) -> bool {
         let Some(known) = self.spaces.get_mut(&space) else { return true };
-        let now = (known.tree.digest(), known.roster.digest());
-        let sent = self.links.get(&link).and_then(|state| state.space(space)).and_then(|shared| shared.sent.as_ref());
-        sent.is_some_and(|sent| (sent.frontier, sent.roster) == now)
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return true };
+        let now = (tree_of(shared, known).digest(), known.roster.digest());
+        shared.sent.as_ref().is_some_and(|sent| (sent.frontier, sent.roster) == now)
+    }
+
+    /// Each side holds all that the other sent, and the states that they exchanged do not say so, because they crossed with
+    /// entries: then it is said once more. Else `InSync` would wait for the next meeting.
+    pub(super) fn check_settled(&mut self, link: LinkId, space: SpaceId) {
+        let Some(shared) = self.links.get(&link).and_then(|state| state.space(space)) else { return };
+        let settled = shared.phase == Phase::Streaming
+            && !(shared.in_sync || shared.roster_busy)
+            && shared.todo.is_empty()
+            && shared.lacking.is_empty()
+            && shared.unreceipted.is_empty();
+        if settled && !self.said_it_all(link, space) {
+            self.send_state(link, space, false);
+        }
     }
 
     /// Neither side lacks anything of what changed, and still the digests differ: what changed was not all. Once, all of it.
@@ -93,6 +110,7 @@ impl Replica {
             }
         }
         self.serve(link);
+        self.check_settled(link, space);
     }
 
     /// A peer holds a journal this far: it need not be sent.
@@ -100,6 +118,9 @@ impl Replica {
         if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
             let known = shared.receipted.entry(journal).or_default();
             *known = (*known).max(seq);
+            if shared.unreceipted.get(&journal).is_some_and(|sent| *sent <= seq) {
+                shared.unreceipted.remove(&journal);
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! The bytes of each frame.
 
 use super::tree::{place, write_place};
-use super::{Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, RosterPosition, State, cap};
+use super::{Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, Rank, RosterPosition, State, cap};
 use crate::bytes::{DecodeError, Reader, Writer};
-use crate::id::{DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
+use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
 use crate::input::Class;
 use crate::limits::*;
 
@@ -24,6 +24,7 @@ const WANT: u8 = 0x15;
 const RECEIPT: u8 = 0x16;
 const PEERS: u8 = 0x17;
 const TREE: u8 = 0x18;
+const SCOPE: u8 = 0x19;
 const JOIN: u8 = 0x20;
 const WELCOME: u8 = 0x21;
 const REFUSE: u8 = 0x22;
@@ -59,6 +60,7 @@ impl Frame {
                 w.u8(STATE)
                     .raw(&state.handle.0)
                     .bool(state.fresh)
+                    .u8(state.scopes)
                     .raw(&state.roster)
                     .raw(&state.frontier)
                     .bool(state.few)
@@ -76,6 +78,12 @@ impl Frame {
             }
             Frame::RosterEnd { handle } => {
                 w.u8(ROSTER_END).raw(&handle.0);
+            }
+            Frame::Scope { handle, more, rest, ranks } => {
+                w.u8(SCOPE).raw(&handle.0).bool(*more).u8(rest.number()).count(ranks.len());
+                ranks.iter().for_each(|(tag, rank)| {
+                    w.raw(&tag.0).u8(rank.number());
+                });
             }
             Frame::Frontier(frontier) => {
                 w.u8(FRONTIER).raw(&frontier.handle.0).bool(frontier.answer).bool(frontier.more);
@@ -146,6 +154,7 @@ impl Frame {
             STATE => Frame::State(State {
                 handle: handle(&mut r)?,
                 fresh: r.bool("fresh")?,
+                scopes: r.u8("scopes")?,
                 roster: r.array("roster digest")?,
                 frontier: r.array("frontier digest")?,
                 few: r.bool("few")?,
@@ -166,6 +175,14 @@ impl Frame {
                 bytes: r.bytes(ROSTER_OP_BYTES, "roster operation")?.to_vec(),
             },
             ROSTER_END => Frame::RosterEnd { handle: handle(&mut r)? },
+            SCOPE => Frame::Scope {
+                handle: handle(&mut r)?,
+                more: r.bool("more")?,
+                rest: Rank::of(r.u8("rank")?)?,
+                ranks: list(&mut r, FRAME_SCOPES, 17, "collections", |r| {
+                    Ok((CollectionTag(r.array("collection")?), Rank::of(r.u8("rank")?)?))
+                })?,
+            },
             FRONTIER => Frame::Frontier(frontier(&mut r)?),
             TREE => Frame::Tree {
                 handle: handle(&mut r)?,
