@@ -161,7 +161,7 @@ def frame(data):
         0x03: lambda: (r.list(lambda: r.raw(16)),),
         0x04: lambda: (r.text(),),
         0x05: lambda: (r.u8(), r.u32()),
-        0x10: lambda: (handle(), r.bool(), r.raw(32), r.raw(32), r.bool(), r.u64(), r.raw(16), r.u64()),
+        0x10: lambda: (handle(), r.bool(), r.u8(), r.raw(32), r.raw(32), r.bool(), r.u64(), r.raw(16), r.u64()),
         0x11: lambda: (handle(), r.bool(), r.list(lambda: (r.raw(32), r.u64(), r.raw(32)))),
         0x12: lambda: (handle(), r.bytes()),
         0x13: lambda: (handle(),),
@@ -170,6 +170,7 @@ def frame(data):
         0x16: lambda: (handle(), r.list(lambda: (journal(), r.u64()))),
         0x17: lambda: (handle(), r.list(lambda: (r.raw(32), r.bytes(), r.list(r.text)))),
         0x18: lambda: (handle(), r.bool(), r.list(lambda: (r.u64(), r.u8(), digests()))),
+        0x19: lambda: (handle(), r.bool(), r.u8(), r.list(lambda: (r.raw(16), r.u8()))),
         0x20: lambda: (ticket(), r.bytes(), r.raw(32)),
         0x21: lambda: (ticket(), r.raw(32), r.raw(32)),
         0x22: lambda: (ticket(), r.text()),
@@ -250,7 +251,7 @@ def check_frames(v, frames):
                 except (ValueError, UnicodeDecodeError):
                     continue
                 raise SystemExit(f"{name} cut at {end} is read")
-    check("kinds of frames", len(kinds), 20)
+    check("kinds of frames", len(kinds), 21)
     f = {name: frame(data)[1] for name, _, data in frames}
     fill = lambda byte, count: bytes([byte]) * count
     handle, journal, ticket = fill(0x31, 8), (v["collection-tag"], v["device"], v["incarnation"]), fill(0x51, 16)
@@ -265,7 +266,9 @@ def check_frames(v, frames):
         "welcome": (ticket, v["space"], fill(0x53, 32)),
         "refuse": (ticket, "it expired"),
         "grant": (ticket, True, fill(0x54, 5)),
-        "state": (handle, True, fill(0x71, 32), fill(0x72, 32), True, 1_000, fill(0x73, 16), 999),
+        "state": (handle, True, 5, fill(0x71, 32), fill(0x72, 32), True, 1_000, fill(0x73, 16), 999),
+        "scope": (handle, True, 0, [(fill(0x7D, 16), 1), (fill(0x7E, 16), 3)]),
+        "scope-rest": (handle, False, 2, []),
         "tree": (handle, True, [
             (0, 0, [fill(0x7A, 16) if child == 3 else bytes(16) for child in range(16)]),
             (0x3F << 56, 2, None),

@@ -12,6 +12,7 @@ use crate::document::Edit;
 use crate::id::{CollectionTag, DeviceId, DocumentId, SpaceId};
 use crate::job::JobResult;
 use crate::role::Role;
+use crate::subscription::Priority;
 use crate::value::Value;
 
 /// The time, as data. Both clocks are read by the caller.
@@ -174,8 +175,43 @@ pub enum Request {
     },
     /// Asks for the state of everything.
     Status,
-    /// Compares frontiers with every linked peer again, now.
-    SyncNow,
+    /// Compares with every linked peer again, now; and takes in what is wanted by hand only, until the linked devices hold the
+    /// same.
+    SyncNow {
+        /// This space, or all that are not paused.
+        space: Option<SpaceId>,
+    },
+    /// Tries again what is stuck: applying that failed, and questions that were asked too often.
+    Retry {
+        /// This space, or all that are not paused.
+        space: Option<SpaceId>,
+    },
+    /// Chooses how urgently this device wants collections, from now on.
+    Subscribe {
+        /// The space.
+        space: SpaceId,
+        /// Which collections: see [`Subscriptions`](crate::subscription::Subscriptions).
+        pattern: String,
+        /// How urgently; `None` removes the rule of this pattern.
+        priority: Option<Priority>,
+    },
+    /// Exchanges nothing until it is resumed, also after a restart.
+    Pause {
+        /// Of this space, or of all.
+        space: Option<SpaceId>,
+        /// Who wants it so, for people.
+        by: String,
+    },
+    /// Ends a pause: of one space, or the one of all; each by itself.
+    Resume {
+        /// Of this space, or of all.
+        space: Option<SpaceId>,
+    },
+    /// Says whether the network costs money by the byte: then nothing lazy is exchanged. Forgotten when the replica ends.
+    SetMetered(
+        /// Whether it does.
+        bool,
+    ),
 }
 
 /// The edits of one document.

@@ -27,6 +27,7 @@ pub mod replica;
 pub mod role;
 pub mod roster;
 pub mod seal;
+pub mod subscription;
 pub mod ticket;
 pub mod time;
 pub mod value;

@@ -60,6 +60,23 @@ pub const FORK_CHECKS: usize = 64;
 pub const FRAME_RECEIPTS: usize = 200;
 /// See [`FRAME_POSITIONS`].
 pub const FRAME_ROSTER_POSITIONS: usize = 200;
+/// Rules by which one device chooses among the collections of a space: more than a person keeps in mind, and prefixes stand for
+/// any number of collections.
+pub const SUBSCRIPTIONS: usize = 256;
+/// Collections in one `Scope` frame: what fits the ctl cap at 17 bytes each.
+pub const FRAME_SCOPES: usize = 900;
+/// Collections that one side of a link may name in its scope: each takes a roster operation, so that there are no more.
+pub const SCOPE_TAGS: usize = ROSTER_OPS;
+/// A scope is said again on a link at most this often, in milliseconds: an app that creates many collections is told of once.
+pub const SCOPE_MS: u64 = 1_000;
+/// Scopes that a peer may say within [`SCOPES_HEARD_MS`]: twice what an honest one says. Each costs a comparison.
+pub const SCOPES_HEARD: u32 = 120;
+/// See [`SCOPES_HEARD`]; in milliseconds.
+pub const SCOPES_HEARD_MS: u64 = 60_000;
+/// Collections up to which a peer's scope is kept with what is known of it, 17 bytes each; a larger one is told anew.
+pub const SCOPES_REMEMBERED: usize = 1_024;
+/// Cursors kept of one peer's store, one for each agreement on what is compared: people go back and forth between a few.
+pub const CURSORS: usize = 4;
 /// A reason for a person, in bytes.
 pub const REASON_BYTES: usize = 512;
 /// Largest device certificate, in bytes: its fixed fields and a name of [`NAME_BYTES`].

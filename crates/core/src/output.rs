@@ -9,6 +9,7 @@ use crate::id::{CollectionTag, DeviceId, DocumentId, Incarnation, JournalId, Pos
 use crate::input::{Class, LinkId, MemberInfo, RequestId};
 use crate::job::{Job, WriteError};
 use crate::role::Role;
+use crate::subscription::Priority;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -122,6 +123,9 @@ pub enum RequestError {
     /// The key that it takes has not arrived.
     #[error("the space's key has not reached this device yet; it comes with the next sync with a member")]
     NoKey,
+    /// What was asked for needs an exchange.
+    #[error("the space is paused; `farshore resume` lets it sync again")]
+    Paused,
     /// A name or value is out of bounds.
     #[error("{0}")]
     Invalid(String),
@@ -249,6 +253,19 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Batches asked for and not yet durable.
     pub unstored_batches: u64,
+    /// Set while nothing of any space is exchanged.
+    pub paused: Option<Paused>,
+    /// Whether the app said that the network costs money by the byte.
+    pub metered: bool,
+}
+
+/// Who paused, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// For people.
+    pub by: String,
+    /// Milliseconds since 1970, by this device's clock.
+    pub since_unix_ms: u64,
 }
 
 /// The state of one space.
@@ -264,8 +281,12 @@ pub struct SpaceStatus {
     pub members: Vec<MemberInfo>,
     /// Its collections.
     pub collections: Vec<CollectionStatus>,
-    /// For each member's device: own entries it has not receipted.
+    /// For each member's device: own entries it has not receipted, of collections that it is not known to do without.
     pub pending: BTreeMap<DeviceId, u64>,
+    /// Set while nothing of it is exchanged.
+    pub paused: Option<Paused>,
+    /// How urgently this device wants collections, by pattern; all others normally.
+    pub subscriptions: Vec<(String, Priority)>,
 }
 
 /// The state of one collection.
@@ -275,6 +296,10 @@ pub struct CollectionStatus {
     pub collection: CollectionTag,
     /// Its name; `None` while its definition is unknown.
     pub name: Option<String>,
+    /// How urgently this device wants it.
+    pub priority: Priority,
+    /// Whether what others write in it comes here now. If not, what is here stays readable and may be old.
+    pub kept_up: bool,
     /// Entries held.
     pub entries: u64,
     /// Entries held and not yet in the views.

@@ -25,7 +25,8 @@ use farshore_core::seal;
 use farshore_core::time::HybridTime;
 use farshore_core::value::Value;
 use farshore_core::wire::{
-    self, Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, RosterPosition, State, TreePath, TreePlace,
+    self, Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, Rank, RosterPosition, State, TreePath,
+    TreePlace,
 };
 
 const ENTRIES: &str = include_str!("vectors/entry.txt");
@@ -212,6 +213,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
     let state = State {
         handle,
         fresh: true,
+        scopes: 5,
         roster: [0x71; 32],
         frontier: [0x72; 32],
         few: true,
@@ -243,6 +245,8 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         TreePlace { path: TreePath::ROOT, children: Some(Box::new(children)) },
         TreePlace { path: TreePath::ROOT.child(3).child(15), children: None },
     ];
+    let ranks = [(0x7d, Rank::Lazy), (0x7e, Rank::Eager)];
+    let ranks = ranks.into_iter().map(|(tag, rank)| (CollectionTag([tag; 16]), rank)).collect();
     let piece = |range: std::ops::Range<usize>| Frame::Part {
         handle,
         hash: EntryHash([0x7c; 32]),
@@ -257,6 +261,8 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         ("roster-end", Class::Live, Frame::RosterEnd { handle }),
         ("frontier", Class::Ctl, Frame::Frontier(frontier)),
         ("frontier-branch", Class::Ctl, Frame::Frontier(forked)),
+        ("scope", Class::Ctl, Frame::Scope { handle, more: true, rest: Rank::None, ranks }),
+        ("scope-rest", Class::Ctl, Frame::Scope { handle, more: false, rest: Rank::Normal, ranks: vec![] }),
         ("tree", Class::Ctl, Frame::Tree { handle, more: true, places }),
         ("want-branch", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![of_branch] }),
         ("want-entry", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![one] }),

@@ -296,6 +296,8 @@ pub enum FrameKind {
     Roster,
     /// How far journals are held, in positions or in digests.
     Frontier,
+    /// Which collections are wanted.
+    Scope,
     /// What is asked for.
     Want,
     /// How far journals are durable.
@@ -323,6 +325,7 @@ impl FrameKind {
             Some(0x10) => FrameKind::State,
             Some(0x11..=0x13) => FrameKind::Roster,
             Some(0x14 | 0x18) => FrameKind::Frontier,
+            Some(0x19) => FrameKind::Scope,
             Some(0x15) => FrameKind::Want,
             Some(0x16) => FrameKind::Receipt,
             Some(0x17) => FrameKind::Peers,

@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 
 use super::Replica;
-use super::exchange::{Phase, Reach};
+use super::exchange::Phase;
+use super::frontier::Reach;
+use super::scope::tree_of;
 use crate::id::SpaceId;
 use crate::input::LinkId;
 use crate::limits::{FRAME_PLACES, TREE_PLACES, TREE_SETTLED};
@@ -51,7 +53,8 @@ impl Descent {
 impl Replica {
     pub(super) fn start_descent(&mut self, link: LinkId, space: SpaceId) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
-        let children = known.tree.children(TreePath::ROOT).map(Box::new);
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        let children = tree_of(shared, known).children(TreePath::ROOT).map(Box::new);
         let place = TreePlace { path: TreePath::ROOT, children };
         self.answer_tree(link, space, vec![place]);
     }
@@ -94,13 +97,14 @@ impl Replica {
                 shared.descent.settle(path);
                 continue;
             };
-            let Some(mine) = known.tree.children(path) else {
+            let Some(mine) = tree_of(shared, known).children(path) else {
                 answer.push(TreePlace { path, children: None });
                 continue;
             };
             for index in (0..16_u8).filter(|index| mine[usize::from(*index)] != theirs[usize::from(*index)]) {
                 let path = path.child(index);
-                let children = if digests < TREE_PLACES { known.tree.children(path).map(Box::new) } else { None };
+                let children =
+                    if digests < TREE_PLACES { tree_of(shared, known).children(path).map(Box::new) } else { None };
                 digests += usize::from(children.is_some());
                 answer.push(TreePlace { path, children });
             }

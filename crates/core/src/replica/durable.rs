@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Replica;
+use super::link::Link;
 use super::space::Source;
 use crate::batch::{Batch, StoreOp};
 use crate::breakage::{Breakage, unordered};
@@ -26,6 +27,8 @@ pub(super) enum Effect {
         closed: bool,
     },
     Notify(Event),
+    /// Peers are to be told what this device wants.
+    Rescope(SpaceId),
     /// Views have changed.
     Changed {
         space: SpaceId,
@@ -88,9 +91,10 @@ impl Replica {
                     if let Some(state) = known.journals.get_mut(&journal) {
                         (state.durable_applied, state.durable_closed) = (applied, closed);
                     }
-                    known.shown_changed(journal);
+                    self.shown_changed(space, journal);
                 }
                 Effect::Notify(event) => self.notify(event),
+                Effect::Rescope(space) => self.rescope(space),
                 Effect::Credit(source) => self.give_back_credit(source),
                 Effect::Changed { space, collection, mut documents, remote } => {
                     if !documents.is_empty() {
@@ -143,8 +147,8 @@ impl Replica {
                 journal.durable = position;
                 journal.durable_arrival = arrival;
             }
-            known.shown_changed(id);
         }
+        self.shown_changed(space, id);
         self.recent.put(space, entry);
         if let Some(source) = source {
             self.give_back_credit(source);
@@ -152,7 +156,9 @@ impl Replica {
         }
         // Its author waits for a receipt, too, though somebody else was faster in bringing it.
         let from = source.map(|source| source.link);
-        let authors = self.links.iter().filter(|(link, state)| state.device == Some(id.device) && Some(**link) != from);
+        let agreed = |state: &Link| state.space(space).is_some_and(|shared| shared.scopes.agreed(&id));
+        let authors = self.links.iter().filter(|(_, state)| state.device == Some(id.device) && agreed(state));
+        let authors = authors.filter(|(link, _)| Some(**link) != from);
         let authors: Vec<LinkId> = authors.map(|(link, _)| *link).collect();
         authors.into_iter().for_each(|link| self.owe_receipt(link, space, id, position.seq));
         for (link, state) in &mut self.links {

@@ -48,6 +48,11 @@ impl Replica {
             Err(_) if source.resumed => return self.give_back_credit(source), // Asked for anew by who put it together.
             Err(error) => return self.fault(source.link, &format!("sent a malformed entry: {error}")),
         };
+        let shared = self.links.get(&source.link).and_then(|state| state.space(space));
+        if shared.is_some_and(|shared| !shared.scopes.accepts(&entry.header.journal)) {
+            // It was under way when this device said that it no longer wants it.
+            return self.give_back_credit(source);
+        }
         let own = (entry.header.journal.device, entry.header.journal.incarnation)
             == (self.device(), self.identity.incarnation);
         let Some(known) = self.spaces.get(&space) else { return };
@@ -278,7 +283,7 @@ impl Replica {
         let (late, repeats) = (self.breaks(Breakage::AskLate), self.breaks(Breakage::RepeatFrontiers));
         for (link, space) in if late || repeats { self.shared_spaces() } else { Vec::new() } {
             if repeats {
-                self.send_frontier(link, space, super::exchange::Reach::Since(0));
+                self.send_frontier(link, space, super::frontier::Reach::Since(0));
                 self.check_asked_at = Some(now_ms + ASK_MS);
             }
             let shared = self.links.get(&link).and_then(|state| state.space(space)).filter(|_| late);

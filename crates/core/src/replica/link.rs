@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
-use super::exchange::SpaceLink;
+use super::exchange::{SpaceLink, Spent};
 use super::parts::Piece;
-use super::space::Source;
+use super::scope::Scopes;
+use super::space::{Source, Space};
 use crate::id::{DeviceId, EntryHash, JournalId, SpaceId};
 use crate::input::{Class, LinkId};
 use crate::keys;
@@ -31,6 +32,10 @@ pub(super) struct Link {
     their_tags: BTreeSet<[u8; 16]>,
     pub(super) spaces: BTreeMap<Handle, SpaceLink>,
     handles: BTreeMap<SpaceId, Handle>,
+    /// Of spaces that were shared and may be again.
+    pub(super) spent: BTreeMap<SpaceId, Spent>,
+    /// Whether a space was ever shared: then what still comes of one that was withdrawn is no stranger's.
+    met: bool,
     /// What this side may still send, and what the other side has sent that was not given back, by class.
     pub(super) credit: Credit,
     received: Credit,
@@ -108,6 +113,12 @@ impl Link {
         self.handles.get(&space).copied()
     }
 
+    /// Forgets a space; gives what is to be remembered if it is shared again.
+    pub(super) fn forget_space(&mut self, space: SpaceId) -> Option<Spent> {
+        let handle = self.handles.remove(&space)?;
+        self.spaces.remove(&handle).map(|shared| shared.spent)
+    }
+
     /// An entry became durable: this peer may need it.
     pub(super) fn new_entry(&mut self, space: SpaceId, journal: JournalId, seq: u64) {
         if let Some(shared) = self.space_mut(space) {
@@ -163,6 +174,8 @@ impl Replica {
             their_tags: BTreeSet::new(),
             spaces: BTreeMap::new(),
             handles: BTreeMap::new(),
+            spent: BTreeMap::new(),
+            met: false,
             credit: window,
             received: Credit { live: 0, bulk: 0 },
             owed: Credit { live: 0, bulk: 0 },
@@ -189,9 +202,13 @@ impl Replica {
         for join in self.joins.values_mut() {
             join.link_down(link);
         }
-        // What was asked of this peer is asked of another.
+        self.ask_others(link, None);
+    }
+
+    /// What was asked of a peer, in one space or in all, is asked of another.
+    pub(super) fn ask_others(&mut self, link: LinkId, only: Option<SpaceId>) {
         let mut again = Vec::new();
-        for space in self.spaces.values_mut() {
+        for space in self.spaces.values_mut().filter(|space| only.is_none_or(|only| only == space.id)) {
             let lost: Vec<JournalId> =
                 space.asked.iter().filter(|(_, asked)| asked.link == link).map(|(journal, _)| *journal).collect();
             for journal in lost {
@@ -229,7 +246,7 @@ impl Replica {
 
     pub(super) fn on_frame(&mut self, link: LinkId, class: Class, bytes: &[u8]) {
         let Some(state) = self.links.get_mut(&link) else { return };
-        if state.spaces.is_empty() {
+        if !state.met {
             state.stranger_bytes += bytes.len();
         }
         let frame = match Frame::decode(class, bytes) {
@@ -237,7 +254,7 @@ impl Replica {
             Err(error) => return self.fault(link, &format!("sent a malformed frame: {error}")),
         };
         let proved = state.device.is_some();
-        let stranger = state.spaces.is_empty() && state.stranger_bytes > STRANGER_BYTES;
+        let stranger = !state.met && state.stranger_bytes > STRANGER_BYTES;
         match frame {
             Frame::Hello(hello) => self.on_hello(link, hello),
             Frame::Auth { signature } => self.on_auth(link, &signature),
@@ -320,7 +337,8 @@ impl Replica {
             return;
         };
         let (mine, theirs) = nonces;
-        let keys = self.spaces.values().flat_map(|space| space.keys.values());
+        let offered = self.spaces.values().filter(|space| self.offers(space.id));
+        let keys = offered.flat_map(|space| space.keys.values());
         let mut tags: Vec<[u8; 16]> = keys.map(|key| seal::discovery_tag(key, &mine, &theirs)).collect();
         tags.sort_unstable();
         tags.truncate(SPACE_TAGS);
@@ -333,8 +351,17 @@ impl Replica {
     }
 
     fn on_spaces(&mut self, link: LinkId, tags: Vec<[u8; 16]>) {
-        if let Some(state) = self.links.get_mut(&link) {
-            state.their_tags = tags.into_iter().collect();
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.their_tags = tags.into_iter().collect();
+        let Some((mine, theirs)) = state.nonces() else { return };
+        // What the peer no longer offers is no longer shared.
+        let offered = |space: &SpaceId| {
+            let mut keys = self.spaces.get(space).into_iter().flat_map(|known| known.keys.values());
+            keys.any(|key| state.their_tags.contains(&seal::discovery_tag(key, &theirs, &mine)))
+        };
+        let gone: Vec<SpaceId> = state.handles.keys().copied().filter(|space| !offered(space)).collect();
+        for space in gone {
+            self.withdraw(link, space);
         }
         self.match_spaces(link);
     }
@@ -345,7 +372,8 @@ impl Replica {
         let (Some(nonces), Some(device)) = (state.nonces(), state.device) else { return };
         let (mine, theirs) = nonces;
         let mut fresh = Vec::new();
-        for space in self.spaces.values().filter(|space| !state.handles.contains_key(&space.id)) {
+        let new = |space: &&Space| !state.handles.contains_key(&space.id) && self.offers(space.id);
+        for space in self.spaces.values().filter(new) {
             let common =
                 space.keys.values().filter(|key| state.their_tags.contains(&seal::discovery_tag(key, &theirs, &mine)));
             // Both sides find the same epochs in common, and name the space by the least of the same tags.
@@ -358,11 +386,16 @@ impl Replica {
         }
         let first = state.spaces.is_empty() && !fresh.is_empty();
         for (handle, space) in fresh {
+            let scopes = Scopes::new(self.device(), device);
             if let Some(state) = self.links.get_mut(&link) {
+                let spent = state.spent.remove(&space).unwrap_or_default();
                 state.handles.insert(space, handle);
-                state.spaces.insert(handle, SpaceLink::new(space));
+                state.spaces.insert(handle, SpaceLink::new(space, scopes, spent));
+                state.met = true;
             }
-            self.send_state(link, space, true);
+            if !self.say_scope(link, space) {
+                self.send_state(link, space, true);
+            }
         }
         if first {
             self.notify(Event::PeerUp { device, link });

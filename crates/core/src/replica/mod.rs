@@ -6,7 +6,8 @@
 //! - [`ingest`]: entries from peers: checked, stored, opened, applied.
 //! - [`durable`]: what becomes visible when a batch is durable, and not before.
 //! - [`fork`]: two entries at one place of a journal: noticed, proved, kept.
-//! - [`link`], [`exchange`], [`descent`], [`serve`], [`pair`]: the frames.
+//! - [`link`], [`exchange`], [`descent`], [`frontier`], [`receipt`], [`serve`], [`pair`]: the frames.
+//! - [`scope`]: which collections the two sides of a link want; [`pause`]: when nothing is exchanged.
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
 
@@ -15,14 +16,19 @@ mod descent;
 mod durable;
 mod exchange;
 mod fork;
+mod frontier;
 mod identity;
 mod ingest;
 mod link;
+mod local;
 mod pair;
 mod parts;
+mod pause;
+mod receipt;
 mod request;
 mod rest;
 mod roster_sync;
+mod scope;
 mod serve;
 mod space;
 mod status;
@@ -43,7 +49,7 @@ use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, Position, SpaceId};
 use crate::input::{Input, LinkId, Now, RequestId};
 use crate::job::{DocSource, Job, JobResult};
 use crate::limits::SAVE_PEERS_MS;
-use crate::output::{Event, Output, Reply, RequestError};
+use crate::output::{Event, Output, Paused, Reply, RequestError};
 use crate::record::DocRecord;
 use crate::roster::Roster;
 use crate::time::{Clock, HybridTime};
@@ -52,6 +58,7 @@ use cache::{DocCache, RecentEntries};
 use durable::Effect;
 pub use identity::{Identity, NewIdentity};
 use link::Link;
+use local::Local;
 use pair::{Invitation, PendingJoin};
 use request::EditRequest;
 use space::{Journal, Peer, Space};
@@ -86,7 +93,13 @@ pub struct Replica {
     check_asked_at: Option<u64>,
     /// Collections with large documents that rest.
     resting: BTreeSet<(SpaceId, CollectionTag)>,
+    /// When a scope that was held back is due to be said.
+    scopes_due_at: Option<u64>,
     kept_peers: Vec<crate::output::PeerAddress>,
+    /// Set while no space is exchanged.
+    paused: Option<Paused>,
+    /// Whether the network costs money by the byte.
+    metered: bool,
     #[cfg(feature = "breakages")]
     broken: Option<Breakage>,
 }
@@ -134,6 +147,8 @@ pub enum Reason {
     Asked,
     /// A large document has rested, and entries wait to be applied to it.
     Rested,
+    /// What this device wants has changed since it last told its peers.
+    Scopes,
 }
 
 /// Why a replica cannot start from what the store gave.
@@ -193,6 +208,9 @@ impl Replica {
             save_peers_at: None,
             check_asked_at: None,
             resting: BTreeSet::new(),
+            scopes_due_at: None,
+            paused: pause::read_meta(&boot.meta)?,
+            metered: false,
             kept_peers: Vec::new(),
             #[cfg(feature = "breakages")]
             broken: None,
@@ -225,7 +243,9 @@ impl Replica {
             roster.insert(op).map_err(|error| refuse(error.to_string()))?;
         }
         let mut space = Space::new(boot.space, roster, &self.identity.keys);
-        space.read_record(&boot.record).map_err(|error| OpenError::Damaged { what: "space record", error })?;
+        space.local =
+            Local::decode(&boot.record).map_err(|error| OpenError::Damaged { what: "space record", error })?;
+        space.scope = space.scope_now(false);
         for (id, state) in boot.journals {
             space.arrival = space.arrival.max(state.arrival);
             let collection = space.collections.entry(id.collection).or_default();
@@ -271,7 +291,8 @@ impl Replica {
         let save = self.save_peers_at.map(|at| (at, Reason::SavePeers));
         let asked = self.check_asked_at.map(|at| (at, Reason::Asked));
         let rested = self.rested_at().map(|at| (at, Reason::Rested));
-        [hello, save, asked, rested].into_iter().flatten().min()
+        let scopes = self.scopes_due_at.map(|at| (at, Reason::Scopes));
+        [hello, save, asked, rested, scopes].into_iter().flatten().min()
     }
 
     /// Who this device is.
@@ -296,6 +317,9 @@ impl Replica {
             self.ask_elsewhere();
         }
         self.wake_rested();
+        if self.scopes_due_at.is_some_and(|at| at <= self.now.mono_ms) {
+            self.say_scopes();
+        }
     }
 
     fn on_loaded(&mut self, load: u64, loaded: Loaded) {

@@ -40,8 +40,13 @@ impl Replica {
                 self.reply(id, Ok(Reply::Status(status)));
                 Ok(())
             }
-            Request::SyncNow => {
-                self.sync_now();
+            Request::SyncNow { space } => self.sync_now(id, space),
+            Request::Retry { space } => self.retry(id, space),
+            Request::Subscribe { space, pattern, priority } => self.subscribe(id, space, &pattern, priority),
+            Request::Pause { space, by } => self.pause(id, space, &by),
+            Request::Resume { space } => self.end_pause(id, space),
+            Request::SetMetered(metered) => {
+                self.set_metered(metered);
                 self.reply(id, Ok(Reply::Done));
                 Ok(())
             }

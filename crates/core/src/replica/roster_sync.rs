@@ -1,7 +1,5 @@
 //! Roster operations: making them, sending them, taking them in. They come before entries, because entries cite them.
 
-use std::collections::BTreeSet;
-
 use super::Replica;
 use super::durable::Effect;
 use super::exchange::SpaceLink;
@@ -23,7 +21,7 @@ pub(super) fn build(ops: &[Vec<u8>]) -> Result<(Roster, Vec<StoreOp>), String> {
     let mut roster = Roster::found(genesis).map_err(|error| error.to_string())?;
     let space = roster.space();
     let mut store = vec![
-        StoreOp::PutSpace { space, record: super::space::encode_record(&BTreeSet::new()) },
+        StoreOp::PutSpace { space, record: super::local::Local::default().encode() },
         StoreOp::PutRosterOp { space, hash: OpHash(space.0), bytes: genesis.clone() },
     ];
     for op in rest {
@@ -61,6 +59,7 @@ impl Replica {
         let digest = known.roster.digest();
         let collections: Vec<_> = known.collections.keys().copied().collect();
         self.notify(Event::RosterChanged { space });
+        self.rescope(space);
         let links: Vec<LinkId> =
             self.links.iter().filter(|(_, state)| state.device.is_some()).map(|(link, _)| *link).collect();
         for link in links {
@@ -126,8 +125,8 @@ impl Replica {
         let mine = known.roster.frontier();
         let behind = theirs.iter().any(|p| mine.get(&p.author).is_none_or(|(seq, _)| *seq < p.seq));
         let whole: usize = known.roster.ops().map(<[u8]>::len).sum();
-        shared.roster_sent += bytes;
-        if shared.roster_sent > ROSTER_ANSWER_BYTES + ROSTER_ANSWER_TIMES * whole {
+        shared.spent.roster_bytes += bytes;
+        if shared.spent.roster_bytes > ROSTER_ANSWER_BYTES + ROSTER_ANSWER_TIMES * whole {
             return self.fault(link, "asked for the roster over and over without taking it in");
         }
         for frame in frames {

@@ -1,4 +1,4 @@
-//! Sending entries: within credit, journal by journal in turn, live before bulk.
+//! Sending entries: within credit, the most urgent collections first, their journals in turn, live before bulk.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::breakage::Breakage;
 use crate::id::{EntryHash, JournalId, Position, SpaceId};
 use crate::input::{Class, LinkId};
 use crate::limits::{ANNOUNCE_BYTES, LIVE_FRAME_BYTES};
-use crate::wire::{self, Frame, Frontier, Handle};
+use crate::wire::{self, Frame, Frontier, Handle, Rank};
 
 /// A handle and the frame's own fields, in bytes.
 const ENTRY_OVERHEAD: usize = 1 + 8;
@@ -24,6 +24,21 @@ enum Next {
     Load { space: SpaceId, journal: JournalId, from: u64, to: u64 },
     LoadOne { space: SpaceId, journal: JournalId, position: Position },
     Nothing,
+}
+
+/// Whether something less urgent may use a stream.
+struct Open {
+    live: bool,
+    bulk: bool,
+}
+
+impl Open {
+    fn of(&mut self, class: Class) -> &mut bool {
+        match class {
+            Class::Bulk => &mut self.bulk,
+            Class::Live | Class::Ctl => &mut self.live,
+        }
+    }
 }
 
 impl Replica {
@@ -113,9 +128,8 @@ impl Replica {
         self.serve(link);
     }
 
-    /// Finds the next entry to send, journals taking turns; those asked for by hash come first.
+    /// Finds the next entry to send, journals of equally urgent collections taking turns; those asked for by hash come first.
     fn next_for(&mut self, link: LinkId) -> Next {
-        let me = self.device();
         let Some(state) = self.links.get_mut(&link) else { return Next::Nothing };
         if state.loading {
             return Next::Nothing;
@@ -127,13 +141,33 @@ impl Replica {
         {
             return Next::LoadOne { space, journal, position };
         }
+        // The most urgent first, of whatever space. What waits for credit is not overtaken by what is less urgent.
+        let mut open = Open { live: true, bulk: true };
+        for rank in Rank::ALL {
+            let (next, announce) = self.next_of_rank(link, rank, &mut open);
+            for (handle, space, id) in announce {
+                self.announce(link, handle, space, id);
+            }
+            if !matches!(next, Next::Nothing) {
+                return next;
+            }
+        }
+        Next::Nothing
+    }
+
+    /// The next entry of the collections of one rank, and what is to be announced of them instead.
+    fn next_of_rank(&mut self, link: LinkId, rank: Rank, open: &mut Open) -> (Next, Vec<(Handle, SpaceId, JournalId)>) {
+        let me = self.identity.device;
         let mut announce: Vec<(Handle, SpaceId, JournalId)> = Vec::new();
-        let mut next = Next::Nothing;
-        'spaces: for (handle, shared) in state.spaces.iter_mut().filter(|(_, shared)| shared.streaming) {
+        let Some(state) = self.links.get_mut(&link) else { return (Next::Nothing, announce) };
+        let mut waits = Open { live: false, bulk: false };
+        for (handle, shared) in state.spaces.iter_mut().filter(|(_, shared)| shared.streaming) {
             let Some(known) = self.spaces.get(&shared.space) else { continue };
             let turn = shared.turn;
             let after = shared.todo.range((turn.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
-            let order: Vec<JournalId> = after.chain(shared.todo.iter()).map(|(id, _)| *id).collect();
+            let of_rank = |id: &&JournalId| shared.scopes.rank(&id.collection) == rank;
+            let order: Vec<JournalId> =
+                after.chain(shared.todo.iter()).map(|(id, _)| id).filter(of_rank).copied().collect();
             for id in order {
                 let Some(out) = shared.todo.get_mut(&id) else { continue };
                 let durable = known.journals.get(&id).map_or(0, |journal| journal.shown().seq);
@@ -153,21 +187,20 @@ impl Replica {
                 let class = class_of(out, held, recent.as_ref().map(|entry| entry.as_bytes().len()));
                 let length = recent.as_ref().map_or(1, |entry| entry.as_bytes().len() as u64);
                 let credit = *state.credit.of(class);
-                if credit < length && credit < Credit::full(class) {
+                if (credit < length && credit < Credit::full(class)) || !*open.of(class) {
+                    *waits.of(class) = true;
                     continue;
                 }
-                next = match recent {
+                shared.turn = Some(id);
+                let next = match recent {
                     Some(_) => Next::Send { space: shared.space, journal: id, seq: out.next },
                     None => Next::Load { space: shared.space, journal: id, from: out.next, to: durable },
                 };
-                shared.turn = Some(id);
-                break 'spaces;
+                return (next, announce);
             }
         }
-        for (handle, space, id) in announce {
-            self.announce(link, handle, space, id);
-        }
-        next
+        (open.live, open.bulk) = (open.live && !waits.live, open.bulk && !waits.bulk);
+        (Next::Nothing, announce)
     }
 
     /// Says that a journal has grown, instead of sending what the peer may have from elsewhere.
@@ -193,11 +226,14 @@ impl Replica {
             return false;
         }
         let shared = self.links.get_mut(&link).and_then(|state| state.space_mut(space));
-        if let Some(out) = shared.and_then(|shared| shared.todo.get_mut(&journal)) {
+        if let Some(shared) = shared
+            && let Some(out) = shared.todo.get_mut(&journal)
+        {
             (out.next, out.rest) = (at.seq + 1, None);
             if class == Class::Bulk {
                 out.last_bulk = at.seq;
             }
+            shared.unreceipted.insert(journal, at.seq);
         }
         if self.breaks(Breakage::DropFrame) && class == Class::Live && at.seq.is_multiple_of(5) {
             return true;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::rest::Resting;
+use super::local::Local;
+use super::scope::{Scope, Scopes};
 use super::tree::Tree;
 use crate::batch::{JournalState, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
@@ -15,7 +17,7 @@ use crate::id::{
 use crate::input::{Class, DocEdit, LinkId, RequestId};
 use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
-use crate::limits::{OVERSIZE_LISTED, PARTIAL_ENTRIES, PEER_ADDRESSES, PEER_ID_BYTES};
+use crate::limits::{CURSORS, PARTIAL_ENTRIES, PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
 use crate::wire::{Of, PeerHint, Range};
@@ -47,12 +49,12 @@ pub(super) struct Space {
     pub(super) asked: BTreeMap<JournalId, Asked>,
     /// Beginnings of entries, by journal: the rest is asked for.
     pub(super) partials: BTreeMap<JournalId, Partial>,
-    /// Documents that merges have made larger than local edits may, as many as are listed.
-    pub(super) oversize: BTreeSet<(CollectionTag, DocumentId)>,
+    pub(super) local: Local,
+    /// What this device wants now, as its peers are told.
+    pub(super) scope: Scope,
+    /// Whether what is wanted by hand only was asked for.
+    pub(super) manual_asked: bool,
 }
-
-/// Version of a space's own record in the store.
-const RECORD_VERSION: u8 = 1;
 
 /// An outstanding `Want`.
 #[derive(Debug, Clone, Copy)]
@@ -208,9 +210,12 @@ pub(super) struct Unstored {
 /// What is known of another device's store, for this space.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Peer {
-    /// Its store, and up to which of its arrival numbers we have everything.
     pub(super) store: Option<StoreId>,
-    pub(super) seen: u64,
+    /// Up to which of that store's arrival numbers we have everything of what was agreed on, by the digest of that agreement,
+    /// the newest first.
+    pub(super) seen: Vec<([u8; 16], u64)>,
+    /// Which collections it wants, as it said last.
+    pub(super) wants: Scope,
     /// For each collection: up to which entry of this device's present journal it has receipted.
     pub(super) receipts: BTreeMap<CollectionTag, u64>,
     /// Where it was last met.
@@ -226,7 +231,11 @@ impl Peer {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.u8(1).bool(self.store.is_some());
-        w.raw(&self.store.unwrap_or(StoreId([0; 16])).0).u64(self.seen).raw(&self.told);
+        w.raw(&self.store.unwrap_or(StoreId([0; 16])).0).raw(&self.told).count(self.seen.len());
+        for (agreed, seen) in &self.seen {
+            w.raw(agreed).u64(*seen);
+        }
+        self.wants.encode(&mut w);
         w.bytes(&self.peer_id).count(self.addresses.len());
         for address in &self.addresses {
             w.text(address);
@@ -247,8 +256,11 @@ impl Peer {
         let known = r.bool("has store")?;
         let store = StoreId(r.array("store")?);
         peer.store = known.then_some(store);
-        peer.seen = r.u64("seen")?;
         peer.told = r.array("told")?;
+        for _ in 0..r.count(CURSORS, 24, "cursors")? {
+            peer.seen.push((r.array("agreement")?, r.u64("seen")?));
+        }
+        peer.wants = Scope::decode(&mut r)?;
         peer.peer_id = r.bytes(PEER_ID_BYTES, "peer id")?.to_vec();
         for _ in 0..r.count(PEER_ADDRESSES, 4, "addresses")? {
             peer.addresses.push(r.text(crate::limits::ADDRESS_BYTES, "address")?.to_owned());
@@ -259,6 +271,27 @@ impl Peer {
         }
         r.end()?;
         Ok(peer)
+    }
+
+    /// Up to which of this store's arrival numbers we have everything of what is agreed on, if that is known.
+    pub(super) fn seen(&self, store: StoreId, agreed: [u8; 16]) -> Option<u64> {
+        let cursors = self.seen.iter().filter(|_| self.store == Some(store));
+        cursors.filter(|(of, _)| *of == agreed).map(|(_, seen)| *seen).next()
+    }
+
+    /// Notes it; the oldest over the limit goes. Says whether anything changed.
+    pub(super) fn has_seen(&mut self, store: StoreId, agreed: [u8; 16], seen: u64) -> bool {
+        if self.store == Some(store) && self.seen.first() == Some(&(agreed, seen)) {
+            return false;
+        }
+        if self.store != Some(store) {
+            self.seen.clear();
+        }
+        self.store = Some(store);
+        self.seen.retain(|(of, _)| *of != agreed);
+        self.seen.insert(0, (agreed, seen));
+        self.seen.truncate(CURSORS);
+        true
     }
 
     /// Notes an address at the front; the oldest over the limit goes. Says whether it is the first.
@@ -277,16 +310,6 @@ impl Peer {
     pub(super) fn hint(&self, device: DeviceId) -> PeerHint {
         PeerHint { device, peer: self.peer_id.clone(), addresses: self.addresses.clone() }
     }
-}
-
-/// A space's own record as the store keeps it.
-pub(super) fn encode_record(oversize: &BTreeSet<(CollectionTag, DocumentId)>) -> Vec<u8> {
-    let mut w = Writer::new();
-    w.u8(RECORD_VERSION).count(oversize.len());
-    for (collection, document) in oversize {
-        w.raw(&collection.0).raw(&document.0);
-    }
-    w.finish()
 }
 
 impl Space {
@@ -309,7 +332,9 @@ impl Space {
             opened_bytes: 0,
             asked: BTreeMap::new(),
             partials: BTreeMap::new(),
-            oversize: BTreeSet::new(),
+            local: Local::default(),
+            scope: Scope::default(),
+            manual_asked: false,
         };
         space.read_roster(keys);
         space
@@ -329,14 +354,19 @@ impl Space {
 
     /// What is shown of a journal may have changed: the hash tree follows.
     pub(super) fn shown_changed(&mut self, id: JournalId) {
-        if let Some(journal) = self.journals.get(&id).filter(|journal| journal.durable.seq > 0) {
-            self.tree.set(id, journal.shown());
+        if let Some(shown) = self.shown(&id) {
+            self.tree.set(id, shown);
         }
     }
 
-    /// Journals whose durable end has arrival number over `after`.
-    pub(super) fn frontier_since(&self, after: u64) -> Vec<(JournalId, Position)> {
-        let journals = self.journals.iter();
+    /// How far a journal is shown, if it is.
+    pub(super) fn shown(&self, id: &JournalId) -> Option<Position> {
+        self.journals.get(id).filter(|journal| journal.durable.seq > 0).map(Journal::shown)
+    }
+
+    /// Of the journals that two sides compare, those whose durable end has an arrival number over `after`.
+    pub(super) fn frontier_since(&self, after: u64, scopes: &Scopes) -> Vec<(JournalId, Position)> {
+        let journals = self.journals.iter().filter(|(id, _)| scopes.agreed(id));
         let newer = journals.filter(|(_, journal)| journal.durable.seq > 0 && journal.durable_arrival > after);
         newer.map(|(id, journal)| (*id, journal.shown())).collect()
     }
@@ -379,33 +409,9 @@ impl Space {
         self.arrival
     }
 
-    /// Notes whether a document is oversize; says whether the record has changed.
-    pub(super) fn list_oversize(&mut self, collection: CollectionTag, document: DocumentId, oversize: bool) -> bool {
-        match oversize {
-            true if self.oversize.len() < OVERSIZE_LISTED => self.oversize.insert((collection, document)),
-            true => false,
-            false => self.oversize.remove(&(collection, document)),
-        }
-    }
-
     /// The store operation that keeps the space's own record.
     pub(super) fn record_op(&self) -> StoreOp {
-        StoreOp::PutSpace { space: self.id, record: encode_record(&self.oversize) }
-    }
-
-    /// Takes over what [`Space::record_op`] kept; nothing, if nothing was.
-    pub(super) fn read_record(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let mut r = Reader::new(bytes);
-        if r.u8("space record version")? != RECORD_VERSION {
-            return Err(DecodeError::Invalid { field: "space record version" });
-        }
-        for _ in 0..r.count(OVERSIZE_LISTED, 16 + 16, "oversize documents")? {
-            self.oversize.insert((CollectionTag(r.array("collection")?), DocumentId(r.array("document")?)));
-        }
-        r.end()
+        StoreOp::PutSpace { space: self.id, record: self.local.encode() }
     }
 
     /// The store operation that sets a journal to its present state.

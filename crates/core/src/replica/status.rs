@@ -8,7 +8,7 @@ use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
 use crate::limits::{
     BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, PARTIAL_ENTRIES, RECENT_BYTES,
-    TREE_PLACES, TREE_SETTLED,
+    SCOPE_TAGS, TREE_PLACES, TREE_SETTLED,
 };
 use crate::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
 
@@ -45,6 +45,8 @@ impl Replica {
             spaces: self.spaces.values().map(|space| self.space_status(space)).collect(),
             links: links.collect(),
             unstored_batches: self.batches.len() as u64,
+            paused: self.paused.clone(),
+            metered: self.metered,
         }
     }
 
@@ -75,6 +77,11 @@ impl Replica {
                 most(&mut shared().map(|space| space.descent.places())),
                 2 * (TREE_SETTLED + TREE_PLACES),
             ),
+            size(
+                "collections that a link's peer names",
+                most(&mut shared().map(|space| space.scopes.theirs.named.len())),
+                SCOPE_TAGS,
+            ),
             size("offered journals of a link", most(&mut shared().map(|space| space.offered.len())), JOURNALS),
         ]
     }
@@ -99,6 +106,8 @@ impl Replica {
             role: space.roster.role_of(&self.identity.device),
             pending: self.pending(space, &members),
             members,
+            paused: space.local.paused.clone(),
+            subscriptions: space.local.subscriptions.rules().map(|(of, priority)| (of.to_owned(), priority)).collect(),
             collections: tags.into_iter().map(|tag| collection_status(space, tag)).collect(),
         }
     }
@@ -115,11 +124,12 @@ impl Replica {
         let others = members.iter().filter(|member| member.device != me.device);
         others
             .map(|member| {
-                let receipts = space.peers.get(&member.device).map(|peer| &peer.receipts);
+                let peer = space.peers.get(&member.device);
+                let wanted = own.iter().filter(|(tag, _)| peer.is_none_or(|peer| peer.wants.wants(tag)));
                 let lacks = |(tag, seq): &(CollectionTag, u64)| {
-                    seq.saturating_sub(receipts.and_then(|r| r.get(tag)).copied().unwrap_or(0))
+                    seq.saturating_sub(peer.and_then(|peer| peer.receipts.get(tag)).copied().unwrap_or(0))
                 };
-                (member.device, own.iter().map(lacks).sum())
+                (member.device, wanted.map(lacks).sum())
             })
             .collect()
     }
@@ -128,14 +138,20 @@ impl Replica {
 fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
     let journals: Vec<_> = space.journals.iter().filter(|(id, _)| id.collection == tag).map(|(_, j)| j).collect();
     let forks = space.journals.iter().filter(|(id, j)| id.collection == tag && j.state.fork != Position::START);
+    let name = space.catalogue.get(&tag).map(|definition| definition.name.clone());
     CollectionStatus {
         collection: tag,
-        name: space.catalogue.get(&tag).map(|definition| definition.name.clone()),
+        priority: match &name {
+            Some(name) => space.local.subscriptions.of(name),
+            None => space.local.subscriptions.rest(),
+        },
+        kept_up: space.scope.wants(&tag),
+        name,
         entries: journals.iter().map(|journal| journal.durable.seq).sum(),
         unapplied: journals.iter().map(|journal| journal.durable.seq.saturating_sub(journal.durable_applied)).sum(),
         waiting: space.collections.get(&tag).and_then(|work| work.waiting.clone()),
         journals: journals.len(),
-        oversize: space.oversize.iter().filter(|(of, _)| *of == tag).map(|(_, document)| *document).collect(),
+        oversize: space.local.oversize.iter().filter(|(of, _)| *of == tag).map(|(_, document)| *document).collect(),
         forks: forks.map(|(id, journal)| (*id, journal.state.fork.seq)).collect(),
     }
 }

@@ -339,7 +339,7 @@ impl Replica {
         for WorkedDocument { key, document, changes, oversize } in documents {
             if document.is_some()
                 && let Some(known) = self.spaces.get_mut(&key.space)
-                && known.list_oversize(key.collection, key.document, oversize)
+                && known.local.list_oversize(key.collection, key.document, oversize)
             {
                 listed.insert(key.space);
             }
@@ -424,9 +424,13 @@ impl Replica {
             Some(_) => None,
             None => waits_for(known, work),
         };
+        let waits = waiting.is_some();
         if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
             work.waiting = waiting;
             work.fetching = absent.is_some();
+        }
+        if waits {
+            self.ask_what_it_builds_on(space, collection);
         }
         if let Some((journal, from, to, skip)) = absent {
             let load = Load::Entries { space, journal, from, to, limit_bytes: APPLY_BYTES, skip };

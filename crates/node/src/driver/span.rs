@@ -67,7 +67,12 @@ fn kind(request: &Request) -> &'static str {
         Request::CancelJoin { .. } => "cancel_join",
         Request::SetName { .. } => "set_name",
         Request::Status => "status",
-        Request::SyncNow => "sync_now",
+        Request::SyncNow { .. } => "sync_now",
+        Request::Retry { .. } => "retry",
+        Request::Subscribe { .. } => "subscribe",
+        Request::Pause { .. } => "pause",
+        Request::Resume { .. } => "resume",
+        Request::SetMetered(_) => "set_metered",
         _ => "other",
     }
 }

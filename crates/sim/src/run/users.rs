@@ -198,7 +198,7 @@ impl Run<'_> {
 
     pub(super) fn sync_now(&mut self, device: DeviceNo) {
         if self.hosts[device].usable() {
-            self.request(device, Asked::SyncNow, Request::SyncNow);
+            self.request(device, Asked::SyncNow, Request::SyncNow { space: None });
         }
     }
 
