@@ -168,6 +168,33 @@ pub enum Event {
         /// The device.
         device: DeviceId,
     },
+    /// A peer and this device begin to compare what they hold of a space.
+    SyncStarted {
+        /// The space.
+        space: SpaceId,
+        /// The peer's device.
+        device: DeviceId,
+    },
+    /// Entries of others are durable here.
+    Arrived {
+        /// The space.
+        space: SpaceId,
+        /// Their journal.
+        journal: JournalId,
+        /// The device that brought them; `None` if its link is gone already.
+        from: Option<DeviceId>,
+        /// In their order.
+        entries: Vec<ArrivedEntry>,
+    },
+    /// Entries of another device are durably in the documents and views, up to here.
+    Applied {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// The last of them.
+        seq: u64,
+    },
     /// A peer and this device hold the same of a space.
     InSync {
         /// The space.
@@ -230,6 +257,19 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+/// An entry of another device that became durable here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArrivedEntry {
+    /// Its place in its journal.
+    pub seq: u64,
+    /// Its sealed size.
+    pub bytes: usize,
+    /// When its author claims to have written it, in milliseconds since 1970.
+    pub claimed_ms: u64,
+    /// When the whole of it had come, in the caller's monotonic milliseconds.
+    pub arrived_ms: u64,
 }
 
 /// The state of everything, for people and programs.

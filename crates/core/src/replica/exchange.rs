@@ -218,8 +218,11 @@ impl Replica {
         if shared.phase == Phase::Comparing {
             shared.todo.clear();
         }
-        shared.sent = Some(sent);
+        let begins = shared.sent.replace(sent).is_none();
         self.send(link, &frame);
+        if begins {
+            self.notify(Event::SyncStarted { space, device });
+        }
         self.compare(link, space);
     }
 
@@ -367,13 +370,20 @@ impl Replica {
         let peer = known.peers.entry(device).or_default();
         let before = peer.clone();
         (peer.store, peer.seen) = (Some(store), arrival);
+        let mut grown = Vec::new();
         for (collection, seq) in &sent.own {
             let receipt = peer.receipts.entry(*collection).or_default();
-            *receipt = (*receipt).max(*seq);
+            if *receipt < *seq {
+                *receipt = *seq;
+                grown.push((*collection, *seq));
+            }
         }
         peer.dirty |= before != *peer;
         if peer.dirty {
             self.peer_changed();
+        }
+        for (collection, seq) in grown {
+            self.notify(Event::Receipted { space, device, collection, seq });
         }
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         shared.no_cursor = false;

@@ -9,6 +9,7 @@
 //! - [`link`], [`exchange`], [`descent`], [`serve`], [`pair`]: the frames.
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
+//! - [`status`], [`progress`]: what people and programs are told; they change nothing.
 
 mod cache;
 mod descent;
@@ -20,6 +21,7 @@ mod ingest;
 mod link;
 mod pair;
 mod parts;
+mod progress;
 mod request;
 mod roster_sync;
 mod serve;
