@@ -212,6 +212,8 @@ pub enum Event {
         collection: CollectionTag,
         /// It holds this device's present journal up to here.
         seq: u64,
+        /// How many of these entries it was not known to hold before.
+        newly: u64,
     },
     /// An invitation was taken up.
     Invited {

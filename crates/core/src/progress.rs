@@ -26,6 +26,8 @@ pub struct PeerProgress {
     pub space: SpaceId,
     /// The other device.
     pub device: DeviceId,
+    /// Its transport's peer id when it was last met; empty if it never was.
+    pub transport: Vec<u8>,
     /// The link to it that shares the space, if there is one.
     pub link: Option<LinkId>,
     /// Whether the two have told each other what they hold: before, what is to come from it is not known.

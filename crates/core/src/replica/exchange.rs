@@ -374,16 +374,16 @@ impl Replica {
         for (collection, seq) in &sent.own {
             let receipt = peer.receipts.entry(*collection).or_default();
             if *receipt < *seq {
+                grown.push((*collection, *seq, *seq - *receipt));
                 *receipt = *seq;
-                grown.push((*collection, *seq));
             }
         }
         peer.dirty |= before != *peer;
         if peer.dirty {
             self.peer_changed();
         }
-        for (collection, seq) in grown {
-            self.notify(Event::Receipted { space, device, collection, seq });
+        for (collection, seq, newly) in grown {
+            self.notify(Event::Receipted { space, device, collection, seq, newly });
         }
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         shared.no_cursor = false;
@@ -658,10 +658,11 @@ impl Replica {
                 let peer = known.peers.entry(device).or_default();
                 let receipt = peer.receipts.entry(journal.collection).or_default();
                 if *receipt < seq {
+                    let newly = seq - *receipt;
                     *receipt = seq;
                     peer.dirty = true;
                     self.peer_changed();
-                    self.notify(Event::Receipted { space, device, collection: journal.collection, seq });
+                    self.notify(Event::Receipted { space, device, collection: journal.collection, seq, newly });
                 }
             }
         }

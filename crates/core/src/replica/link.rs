@@ -343,16 +343,15 @@ impl Replica {
                 fresh.push((Handle(handle), space.id));
             }
         }
-        let first = state.spaces.is_empty() && !fresh.is_empty();
+        if state.spaces.is_empty() && !fresh.is_empty() {
+            self.notify(Event::PeerUp { device, link });
+        }
         for (handle, space) in fresh {
             if let Some(state) = self.links.get_mut(&link) {
                 state.handles.insert(space, handle);
                 state.spaces.insert(handle, SpaceLink::new(space));
             }
             self.send_state(link, space, true);
-        }
-        if first {
-            self.notify(Event::PeerUp { device, link });
         }
     }
 

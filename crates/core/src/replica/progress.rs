@@ -98,7 +98,8 @@ impl Replica {
             matches!(shared.phase, Phase::Streaming) || (shared.phase == Phase::Exchanging && shared.streaming)
         });
         let link = shared.map(|(link, ..)| link);
-        PeerProgress { space: space.id, device, link, compared, incoming, outgoing, collections, stuck }
+        let transport = space.peers.get(&device).map(|peer| peer.peer_id.clone()).unwrap_or_default();
+        PeerProgress { space: space.id, device, transport, link, compared, incoming, outgoing, collections, stuck }
     }
 
     /// This device's present journals: to go is what was not receipted.
