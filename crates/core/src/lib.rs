@@ -22,6 +22,7 @@ pub mod keys;
 pub mod limits;
 pub mod output;
 pub mod payload;
+pub mod progress;
 pub mod record;
 pub mod replica;
 pub mod role;

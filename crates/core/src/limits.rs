@@ -236,5 +236,8 @@ pub const TICKET_ADDRESSES: usize = 16;
 pub const TICKET_ADDRESS_BYTES: usize = 256;
 /// A pasted ticket, in characters, white space included; the longest possible one is under 8,000 without it.
 pub const TICKET_TEXT_BYTES: usize = 16 << 10;
+/// Entries of one journal whose sizes progress looks up one by one; of more the bytes are estimated. It is taken stock of ten
+/// times a second, and a person needs no more precision.
+pub const PROGRESS_COUNTED_ENTRIES: u64 = 64;
 /// While a peer is being caught up with, a journal's receipt is sent at its end and each time this many entries are durable.
 pub const RECEIPT_ENTRIES: u64 = 16;

@@ -172,6 +172,33 @@ pub enum Event {
         /// The device.
         device: DeviceId,
     },
+    /// A peer and this device begin to compare what they hold of a space.
+    SyncStarted {
+        /// The space.
+        space: SpaceId,
+        /// The peer's device.
+        device: DeviceId,
+    },
+    /// Entries of others are durable here.
+    Arrived {
+        /// The space.
+        space: SpaceId,
+        /// Their journal.
+        journal: JournalId,
+        /// The device that brought them; `None` if its link is gone already.
+        from: Option<DeviceId>,
+        /// In their order.
+        entries: Vec<ArrivedEntry>,
+    },
+    /// Entries of another device are durably in the documents and views, up to here.
+    Applied {
+        /// The space.
+        space: SpaceId,
+        /// The journal.
+        journal: JournalId,
+        /// The last of them.
+        seq: u64,
+    },
     /// A peer and this device hold the same of a space.
     InSync {
         /// The space.
@@ -189,6 +216,8 @@ pub enum Event {
         collection: CollectionTag,
         /// It holds this device's present journal up to here.
         seq: u64,
+        /// How many of these entries it was not known to hold before.
+        newly: u64,
     },
     /// An invitation was taken up.
     Invited {
@@ -234,6 +263,19 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+}
+
+/// An entry of another device that became durable here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArrivedEntry {
+    /// Its place in its journal.
+    pub seq: u64,
+    /// Its sealed size.
+    pub bytes: usize,
+    /// When its author claims to have written it, in milliseconds since 1970.
+    pub claimed_ms: u64,
+    /// When the whole of it had come, in the caller's monotonic milliseconds.
+    pub arrived_ms: u64,
 }
 
 /// The state of everything, for people and programs.

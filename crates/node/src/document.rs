@@ -2,19 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use farshore_core::batch::{Load, Loaded};
 use farshore_core::document::diff::diff;
 use farshore_core::document::{Conflict, Edit};
 use farshore_core::id::{DeviceId, DocumentId, JournalId, Position};
 use farshore_core::input::{DocEdit, DocOp};
 use farshore_core::job::WriteError;
 use farshore_core::output::Edited;
-use farshore_core::record::{DocRecord, OpenDocument};
+use farshore_core::record::DocRecord;
 use farshore_core::value::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::collection::{Collection, content_of, decode, typed};
+use crate::conflicts::conflicts;
 use crate::error::Error;
 use crate::limits::{CHANGE_LOCKS, CHANGE_TRIES};
 use crate::typed::with_kinds_of;
@@ -142,20 +142,10 @@ impl<T> Document<T> {
     /// [`Error::Disk`], [`Error::Damaged`].
     ///
     /// # Cost
-    /// Loads the document's history; reading its content does not.
+    /// Where there are any it loads the document's history; reading its content does not.
     pub async fn conflicts(&self) -> Result<Vec<Conflict>, Error> {
-        let (id, load) = (self.id, Load::Documents(vec![self.collection.key(self.id)]));
-        self.collection
-            .read(move |reader| {
-                let Loaded::Documents(mut documents) = reader.load(&load)? else {
-                    return Err(Error::Internal("the store answered a load with something else".into()));
-                };
-                let Some(stored) = documents.pop().flatten() else { return Ok(Vec::new()) };
-                let open = OpenDocument::load(&stored)
-                    .map_err(|cause| Error::Damaged { what: format!("document {id}"), cause })?;
-                Ok(open.document.conflicts())
-            })
-            .await
+        let key = self.collection.key(self.id);
+        self.collection.read(move |reader| conflicts(reader, key)).await
     }
 
     /// Yields each time that the document may have changed. Dropping the stream unsubscribes.

@@ -5,6 +5,7 @@
 
 mod effects;
 mod flight;
+mod observe;
 mod span;
 
 use std::collections::BTreeMap;
@@ -12,12 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farshore_core::batch::Boot;
-use farshore_core::id::DeviceId;
+use farshore_core::entry::Entry;
+use farshore_core::id::{DeviceId, SpaceId};
 use farshore_core::input::{Input, LinkId, Now, Request, RequestId};
-use farshore_core::output::{Event, Reply};
+use farshore_core::job::OpenTask;
+use farshore_core::output::Reply;
 use farshore_core::replica::Replica;
 use farshore_net::Status as TransportStatus;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::disk::{Answer, Disk, DiskFailure};
@@ -27,11 +30,13 @@ use crate::limits::{
 };
 use crate::net::{NetEvent, Network};
 use crate::os::{self, Clock};
+use crate::since::Marker;
 use crate::status::{DiskStatus, NodeStatus, Status};
 use crate::watch::Watchers;
 use crate::work::Workers;
 
 use flight::Flight;
+pub(crate) use observe::Observer;
 
 /// What an app asked for, and where the answer goes.
 pub(crate) struct Ask {
@@ -55,6 +60,14 @@ pub(crate) enum Control {
     Resume,
     /// Somebody began to watch the status.
     Refresh,
+    /// Somebody began to watch the progress.
+    RefreshProgress,
+    /// Answers with where the time online that is told of begins.
+    LastOnline(oneshot::Sender<Marker>),
+    /// Sets one of the app's markers.
+    Mark { name: String, reply: oneshot::Sender<Result<(), Error>> },
+    /// Answers with tasks that open entries of the store, with their keys.
+    Reading { space: SpaceId, entries: Vec<Entry>, reply: oneshot::Sender<Result<Vec<OpenTask>, Error>> },
     /// Ends everything in order.
     Shutdown(oneshot::Sender<()>),
 }
@@ -88,7 +101,7 @@ pub(crate) struct Parts {
     pub(crate) controls: mpsc::Receiver<Control>,
     pub(crate) answers: mpsc::UnboundedReceiver<Answer>,
     pub(crate) watchers: Arc<Watchers>,
-    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) observer: Observer,
     pub(crate) status: Arc<watch::Sender<Option<NodeStatus>>>,
 }
 
@@ -110,7 +123,7 @@ pub(crate) struct Driver {
     controls: mpsc::Receiver<Control>,
     answers: mpsc::UnboundedReceiver<Answer>,
     watchers: Arc<Watchers>,
-    events: broadcast::Sender<Event>,
+    observer: Observer,
     status: Arc<watch::Sender<Option<NodeStatus>>>,
     last_status: Option<Arc<Status>>,
     /// Whether the watched status is older than something that happened.
@@ -148,7 +161,7 @@ impl Driver {
             controls: parts.controls,
             answers: parts.answers,
             watchers: parts.watchers,
-            events: parts.events,
+            observer: parts.observer,
             status: parts.status,
             last_status: None,
             stale: true,
@@ -162,8 +175,13 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         self.network.start();
         self.effects();
+        self.settle_session();
         let done = loop {
-            match self.wait().await {
+            let woken = self.wait().await;
+            if !matches!(woken, Woken::Time) {
+                self.progress_stale();
+            }
+            match woken {
                 Woken::Answer(answer) => self.answer(answer),
                 Woken::Net(event) => self.net_event(event),
                 Woken::Ask(Some(ask)) => self.ask(ask),
@@ -173,7 +191,9 @@ impl Driver {
                 Woken::Time => self.time(),
             }
             self.lost_links();
+            self.observe_network_state();
             self.renew_status();
+            self.renew_progress();
         };
         self.shut_down().await;
         let Driver { disk, workers, .. } = self;
@@ -210,8 +230,9 @@ impl Driver {
             Engine::Down { retry, .. } => *retry,
         };
         let status = self.wants_status().then(|| self.instant(self.renewed_ms + STATUS_INTERVAL_MS));
+        let progress = self.progress_due().map(|due| self.instant(due));
         let never = self.instant(u64::MAX);
-        engine.unwrap_or(never).min(status.unwrap_or(never))
+        engine.unwrap_or(never).min(status.unwrap_or(never)).min(progress.unwrap_or(never))
     }
 
     fn instant(&self, mono_ms: u64) -> Instant {
@@ -232,9 +253,7 @@ impl Driver {
         if let Engine::Up(replica) = &mut self.engine {
             let span = span::of(&input, &self.peers);
             let _entered = span.enter();
-            if let Input::LinkDown { link } = &input {
-                self.peers.remove(link);
-            }
+            self.observer.input(&input, &mut self.peers);
             replica.handle(now, input);
             self.effects();
         }
@@ -245,7 +264,9 @@ impl Driver {
             Answer::Stored { life, batch } if life == self.life => {
                 self.flight.stored(batch);
                 self.disk_wait = DISK_BACK_OFF_FIRST;
-                self.handle(Input::Stored { batch });
+                if !self.observer.stored(batch) {
+                    self.handle(Input::Stored { batch });
+                }
             }
             Answer::Loaded { life, id, loaded } if life == self.life => {
                 self.flight.done();
@@ -264,6 +285,7 @@ impl Driver {
 
     fn net_event(&mut self, event: NetEvent) {
         self.stale = true;
+        self.observe_network(&event);
         match (self.network.translate(event), &self.engine) {
             // A link that no replica hears of would stay for nothing.
             (Some(Input::LinkUp { link, .. }), Engine::Down { .. }) => {
@@ -287,6 +309,7 @@ impl Driver {
         self.next_request += 1;
         self.asked_status |= matches!(waiter, Waiter::Watch);
         self.waiters.insert(id, waiter);
+        self.observer.asked(id, &request, self.clock.now_us());
         self.handle(Input::Request { id: RequestId(id), request });
     }
 
@@ -340,6 +363,18 @@ impl Driver {
                 let _ = done.send(()); // Whoever asked may have stopped waiting.
             }
             Control::Refresh => self.renewed_ms = 0,
+            Control::RefreshProgress => self.refresh_progress(),
+            Control::LastOnline(reply) => {
+                let _ = reply.send(self.observer.session.base().clone()); // Whoever asked may have stopped waiting.
+            }
+            Control::Mark { name, reply } => self.mark(&name, reply),
+            Control::Reading { space, entries, reply } => {
+                let tasks = match &self.engine {
+                    Engine::Up(replica) => Ok(replica.reading(&space, entries)),
+                    Engine::Down { failure, .. } => Err(failure.clone().into()),
+                };
+                let _ = reply.send(tasks); // Whoever asked may have stopped waiting.
+            }
             Control::Shutdown(_) => {} // `run` has taken it out.
         }
     }
@@ -374,6 +409,7 @@ impl Driver {
         self.life += 1;
         self.flight = Flight::default();
         self.network.close_all("the device's store failed");
+        self.observe_failure(&failure);
         self.peers.clear();
         self.engine = Engine::Down { failure: failure.clone(), retry: Some(self.in_time(wait)) };
         for (_, waiter) in std::mem::take(&mut self.waiters) {
@@ -398,6 +434,7 @@ impl Driver {
                 self.engine = Engine::Up(Box::new(replica));
                 self.watchers.everything();
                 self.effects();
+                self.settle_session();
                 self.handle(self.network.addresses());
                 self.network.changed();
             }

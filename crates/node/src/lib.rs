@@ -43,18 +43,23 @@
 mod check;
 mod collection;
 mod config;
+mod conflicts;
 mod digest;
 mod disk;
 mod document;
 mod driver;
 mod error;
+mod events;
 mod invite;
+mod latency;
 mod limits;
 mod log;
 mod net;
 mod node;
 mod os;
+mod progress;
 mod query;
+mod since;
 mod space;
 mod start;
 mod status;
@@ -68,10 +73,17 @@ pub use config::{Builder, Create};
 pub use digest::Digest;
 pub use document::{Document, Reach, Snapshot};
 pub use error::Error;
+pub use events::{Event, EventKind, EventStream, SyncCounts, SyncResult, Trouble};
 pub use invite::Invitation;
+pub use latency::{Distribution, Latency};
 pub use log::LogEntry;
 pub use node::Node;
+pub use progress::{
+    CollectionProgress, Flow, HeldUp, Measure, Obstacle, OwnEntries, PeerProgress, Progress, ProgressWatch, ToGo,
+    Waiting,
+};
 pub use query::{Field, Filter, Query, QueryWatch, field};
+pub use since::{Came, Listed, MergedDocument, OwnLoss, SinceReport, TouchedDocument};
 pub use space::Space;
 pub use status::{
     CollectionStatus, DiskStatus, LinkStatus, NetworkState, NetworkStatus, NodeStatus, SpaceStatus, Status, StatusWatch,
@@ -81,13 +93,13 @@ pub use watch::{Changes, Watcher};
 
 pub use farshore_core::catalogue::{CollectionDefinition, ConflictPolicy, ContainerKind, DeletePolicy, SchemaStep};
 pub use farshore_core::document::diff::diff;
-pub use farshore_core::document::{Candidate, Conflict, Edit, EditError, Expand, Path, Step};
+pub use farshore_core::document::{Candidate, Conflict, Edit, EditError, Expand, Outcome, Path, Step};
 pub use farshore_core::id::{
     CollectionTag, DeviceId, DocumentId, EntryHash, Incarnation, JournalId, ParseIdError, Position, SpaceId, UserId,
 };
 pub use farshore_core::input::{DocEdit, DocOp, MemberInfo};
 pub use farshore_core::job::WriteError;
-pub use farshore_core::output::{Edited, Event, RequestError};
+pub use farshore_core::output::{Edited, RequestError};
 pub use farshore_core::role::Role;
 pub use farshore_core::value::{Tagged, Value};
 pub use farshore_net::{

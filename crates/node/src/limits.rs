@@ -46,6 +46,44 @@ pub(crate) const DISK_BACK_OFF_FIRST: Duration = Duration::from_millis(250);
 /// Longest wait before a failed disk is tried again: a person who freed some space is not left waiting.
 pub(crate) const DISK_BACK_OFF_MOST: Duration = Duration::from_secs(15);
 
+// ---- Watching ----------------------------------------------------------------------------------
+
+/// Shortest time between two looks at the progress, in milliseconds: ten a second look smooth to a person.
+pub(crate) const PROGRESS_INTERVAL_MS: u64 = 100;
+/// Longest time between two while something is to go and nothing moves: a rate that falls to nothing is news.
+pub(crate) const PROGRESS_STILL_MS: u64 = 1_000;
+/// Looks are at least so many times their own cost apart, so that they take at most a twentieth of the driver's time.
+pub(crate) const PROGRESS_SHARE: u64 = 20;
+/// Rates are averaged over about so long, in milliseconds: long enough to be calm, short enough to be of now.
+pub(crate) const PROGRESS_RATE_MS: f64 = 3_000.0;
+/// Batches of changed documents that wait to be looked at for conflicts; more are only counted.
+pub(crate) const CONFLICTS_WAITING: usize = 256;
+/// Documents of which it is remembered what was told of their conflicts, 64 bytes each.
+pub(crate) const CONFLICTS_REMEMBERED: usize = 16_384;
+/// Own entries that wait for their first receipt to be measured, 16 bytes each: hours of typing offline.
+pub(crate) const LATENCY_OWN: usize = 16_384;
+/// Entries of others that wait to be visible to be measured, 32 bytes each: several windows of the smallest entries.
+pub(crate) const LATENCY_ARRIVED: usize = 65_536;
+/// Longest time that is told apart, in microseconds: an hour. What is longer was not waited for by anybody.
+pub(crate) const LATENCY_MOST_US: u64 = 3_600_000_000;
+/// Digits to which times are exact: 1 in 100, at 25 kB a histogram.
+pub(crate) const LATENCY_DIGITS: u8 = 2;
+
+// ---- Since -------------------------------------------------------------------------------------
+
+/// Items of each kind that a report lists. The totals are of all.
+pub(crate) const SINCE_LISTED: usize = 1_000;
+/// Documents that a report follows on each side, about 200 bytes each: 50 MB at most while it is made.
+pub(crate) const SINCE_DOCUMENTS: usize = 262_144;
+/// Bytes of entries that are read and opened at a time.
+pub(crate) const SINCE_READ_BYTES: usize = 1 << 20;
+/// Bytes of JSON of one value in a report: a screenful.
+pub(crate) const SINCE_VALUE_BYTES: usize = 4 << 10;
+/// Markers that an app may set: each is of the size of the frontier, and all are read when the store is opened.
+pub(crate) const MARKERS: usize = 32;
+/// Bytes of a marker's name: with what it begins with it fits a name of the store.
+pub(crate) const MARKER_NAME_BYTES: usize = 48;
+
 // ---- Import and pages --------------------------------------------------------------------------
 
 /// Documents that one request of an import carries: what the core puts into one entry.

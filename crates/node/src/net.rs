@@ -82,6 +82,11 @@ impl Network {
         self.status.borrow().clone()
     }
 
+    /// Whether it should run and does not.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.status.borrow().state, NetworkState::Failed(_))
+    }
+
     /// Starts the network, unless it runs or must not. What goes wrong is in the status.
     pub(crate) fn start(&mut self) {
         if self.config.offline || self.running.is_some() {

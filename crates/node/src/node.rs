@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use farshore_core::id::{DeviceId, SpaceId};
 use farshore_core::input::Request;
-use farshore_core::output::{Event, Reply, SpaceStatus};
+use farshore_core::output::{Reply, SpaceStatus};
 use farshore_core::role::Role;
 use farshore_core::ticket::Ticket;
 use farshore_net::Status as TransportStatus;
@@ -16,8 +16,11 @@ use crate::config::Builder;
 use crate::disk::ReaderSlot;
 use crate::driver::{Ask, Control};
 use crate::error::Error;
+use crate::events::{Event, EventStream};
 use crate::invite::Invitation;
+use crate::latency::{Latencies, Latency};
 use crate::limits::CHANGE_LOCKS;
+use crate::progress::{Progress, ProgressWatch};
 use crate::space::Space;
 use crate::status::{LinkStatus, NetworkState, NetworkStatus, NodeStatus, StatusWatch};
 use crate::watch::Watchers;
@@ -40,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) watchers: Arc<Watchers>,
     /// Weak, so that streams end with the driver and not with the last handle.
     pub(crate) events: broadcast::WeakSender<Event>,
+    pub(crate) latencies: Arc<Latencies>,
+    pub(crate) progress: Weak<watch::Sender<Option<Arc<Progress>>>>,
     pub(crate) status: Weak<watch::Sender<Option<NodeStatus>>>,
     pub(crate) network: watch::Receiver<NetworkStatus>,
     pub(crate) change_locks: [Mutex<()>; CHANGE_LOCKS],
@@ -171,13 +176,36 @@ impl Node {
         Ok(StatusWatch { receiver })
     }
 
-    /// What happens, as it happens, from now on. Dropping the receiver unsubscribes; one that does not read misses the
-    /// oldest, and is told how many.
+    /// What happens, as it happens, from now on. Dropping the stream unsubscribes; one that is not read misses the oldest of
+    /// more than 1,024 events, and is told how many. The node never waits for it.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub fn events(&self) -> Result<broadcast::Receiver<Event>, Error> {
-        self.inner.events.upgrade().map(|sender| sender.subscribe()).ok_or(Error::Closed)
+    pub fn events(&self) -> Result<EventStream, Error> {
+        self.inner.events.upgrade().map(|sender| EventStream::new(sender.subscribe())).ok_or(Error::Closed)
+    }
+
+    /// How far synchronization is with every peer, how fast it goes, how long it will take, and why it does not move. Taken
+    /// stock of only while somebody watches.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn progress(&self) -> Result<ProgressWatch, Error> {
+        let sender = self.inner.progress.upgrade().ok_or(Error::Closed)?;
+        let receiver = sender.subscribe();
+        // When this does not fit, the driver has much to do, and looks soon anyway.
+        let _ = self.inner.controls.try_send(Control::RefreshProgress);
+        Ok(ProgressWatch { receiver })
+    }
+
+    /// How long things have taken, since the node was opened or since [`Node::reset_latency`].
+    pub fn latency(&self) -> Latency {
+        self.inner.latencies.read()
+    }
+
+    /// Begins to count latencies anew.
+    pub fn reset_latency(&self) {
+        self.inner.latencies.reset();
     }
 
     /// The links of this device, and who is behind them.

@@ -24,6 +24,11 @@ impl Clock {
         Now { mono_ms: to_ms(self.start.elapsed()), wall_ms: wall_ms() }
     }
 
+    /// Microseconds on the monotonic clock, for measuring.
+    pub(crate) fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// The instant at which [`Clock::now`] says `mono_ms`, for a timer.
     pub(crate) fn instant(&self, mono_ms: u64) -> Instant {
         // A timer of more than a century is none; adding it whole could overflow.

@@ -11,13 +11,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 
 use crate::config::{Builder, Create};
+use crate::conflicts;
 use crate::disk::{Disk, ReaderSlot, Reopen};
-use crate::driver::{Driver, Parts};
+use crate::driver::{Driver, Observer, Parts};
 use crate::error::Error;
+use crate::latency::Latencies;
 use crate::limits::{CONTROLS, EVENTS, REQUESTS};
 use crate::net::Network;
 use crate::node::{Inner, Node};
 use crate::os::{self, Clock};
+use crate::since::{MARKER_META, Marker, ONLINE_META, Session};
 use crate::watch::Watchers;
 use crate::work::Workers;
 
@@ -47,6 +50,7 @@ impl Node {
 pub(crate) fn start(mut builder: Builder, opened: Opened) -> Result<Node, Error> {
     let clock = Clock::new();
     let copied = opened.store.identity().copied;
+    let kept: Vec<_> = opened.boot.meta.iter().filter(|(name, _)| is_session(name)).cloned().collect();
     let replica = Replica::open(opened.boot, copied, os::random()?, clock.now())
         .map_err(|error| Error::Replica(error.to_string()))?;
     if builder.network.port == 0 {
@@ -60,6 +64,10 @@ pub(crate) fn start(mut builder: Builder, opened: Opened) -> Result<Node, Error>
     let (asks, asks_inbox) = mpsc::channel(REQUESTS);
     let (controls, controls_inbox) = mpsc::channel(CONTROLS);
     let (events, _) = broadcast::channel(EVENTS);
+    let (latencies, progress) = (Arc::new(Latencies::default()), Arc::new(watch::Sender::new(None)));
+    let visible = Marker::new(os::wall_ms(), replica.applied());
+    let session = Session::boot(&kept, replica.identity().device, visible);
+    let conflicts = conflicts::start(reader.clone(), events.downgrade());
     let status = Arc::new(watch::Sender::new(None));
     let watchers = Arc::new(Watchers::default());
     let inner = Inner {
@@ -69,6 +77,8 @@ pub(crate) fn start(mut builder: Builder, opened: Opened) -> Result<Node, Error>
         reader,
         watchers: Arc::clone(&watchers),
         events: events.downgrade(),
+        latencies: Arc::clone(&latencies),
+        progress: Arc::downgrade(&progress),
         status: Arc::downgrade(&status),
         network: network_status,
         change_locks: std::array::from_fn(|_| Mutex::new(())),
@@ -83,11 +93,16 @@ pub(crate) fn start(mut builder: Builder, opened: Opened) -> Result<Node, Error>
         controls: controls_inbox,
         answers: answers_inbox,
         watchers,
-        events,
+        observer: Observer::new(events, latencies, conflicts, progress, session),
         status,
     });
     tokio::spawn(driver.run());
     Ok(Node { inner: Arc::new(inner) })
+}
+
+/// Whether a record of the store is about the times online or a marker of the app.
+fn is_session(name: &str) -> bool {
+    name == ONLINE_META || name.starts_with(MARKER_META)
 }
 
 /// Opens the store or creates it, as the builder says, and gives it an identity if it has none yet.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use farshore::{Changes, Counter, Create, DocumentId, Edit, Error, Event, Node, OpenError, Text, Value, field};
+use farshore::{Changes, Counter, Create, DocumentId, Edit, Error, EventKind, Node, OpenError, Text, Value, field};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,12 +124,12 @@ async fn watchers_hear_of_what_they_watch_and_end_with_the_node() {
     assert!(open_todos.next().await.unwrap().unwrap().is_empty());
     let changed = async {
         // What the collections' creation said may come first.
-        while !matches!(events.recv().await.unwrap(), Event::Changed { remote: false, .. }) {}
+        while !matches!(events.next().await.unwrap().kind, EventKind::LocalWrite { .. }) {}
     };
     tokio::time::timeout(Duration::from_secs(60), changed).await.expect("an event for the insertion");
     node.shutdown().await;
     while watcher.next().await.is_some() {}
-    while events.recv().await.is_ok() {}
+    while events.next().await.is_some() {}
     assert!(matches!(node.status().await, Err(Error::Closed)));
 }
 

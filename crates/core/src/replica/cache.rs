@@ -70,6 +70,11 @@ impl RecentEntries {
         self.entries.get(&(space, journal, seq)).cloned()
     }
 
+    /// Of every entry its space, journal and bytes.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (SpaceId, JournalId, usize)> {
+        self.entries.iter().map(|((space, journal, _), entry)| (*space, *journal, entry.as_bytes().len()))
+    }
+
     pub(super) fn put(&mut self, space: SpaceId, entry: Arc<Entry>) {
         let key = (space, entry.header.journal, entry.header.seq);
         let bytes = entry.as_bytes().len();

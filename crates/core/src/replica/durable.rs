@@ -1,6 +1,6 @@
 //! What becomes visible when a batch is durable, and not before (I1): replies, events, credit, receipts, live push.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Replica;
@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::id::{CollectionTag, DocumentId, JournalId, SpaceId};
 use crate::input::{LinkId, RequestId};
 use crate::job::WriteError;
-use crate::output::{Edited, Event, Output, Reply};
+use crate::output::{ArrivedEntry, Edited, Event, Output, Reply};
 
 /// One thing that a durable batch makes true.
 #[derive(Debug)]
@@ -67,6 +67,27 @@ pub(super) enum Effect {
     },
 }
 
+/// What a batch brought of others, by journal.
+#[derive(Debug, Default)]
+struct News {
+    arrived: BTreeMap<(SpaceId, JournalId), (LinkId, Vec<ArrivedEntry>)>,
+    applied: BTreeMap<(SpaceId, JournalId), u64>,
+}
+
+impl News {
+    fn arrived(&mut self, space: SpaceId, entry: &Entry, source: Option<Source>) {
+        let Some(source) = source else { return };
+        let arrived = ArrivedEntry {
+            seq: entry.header.seq,
+            bytes: entry.as_bytes().len(),
+            claimed_ms: entry.header.time.unix_ms(),
+            arrived_ms: source.at_ms,
+        };
+        let key = (space, entry.header.journal);
+        self.arrived.entry(key).or_insert_with(|| (source.link, Vec::new())).1.push(arrived);
+    }
+}
+
 impl Replica {
     /// Answers a part of an edit that needs no batch of its own: it changed nothing, or was refused. What it was compared with
     /// may be on its way to the disk, and a crash may undo that: so the answer waits for what was asked of the store before.
@@ -81,6 +102,7 @@ impl Replica {
         let Some(effects) = self.batches.remove(&batch) else { return };
         let mut serve = false;
         let mut pump: BTreeSet<(SpaceId, CollectionTag)> = BTreeSet::new();
+        let mut news = News::default();
         for effect in effects {
             match effect {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
@@ -89,6 +111,9 @@ impl Replica {
                 Effect::Applied { space, journal, applied, closed } => {
                     let Some(known) = self.spaces.get_mut(&space) else { continue };
                     if let Some(state) = known.journals.get_mut(&journal) {
+                        if state.durable_applied < applied {
+                            news.applied.insert((space, journal), applied);
+                        }
                         (state.durable_applied, state.durable_closed) = (applied, closed);
                     }
                     self.shown_changed(space, journal);
@@ -104,6 +129,7 @@ impl Replica {
                 }
                 Effect::EntryDurable { space, entry, arrival, source } => {
                     pump.insert((space, entry.header.journal.collection));
+                    news.arrived(space, &entry, source);
                     self.entry_durable(space, entry, arrival, source);
                     serve = true;
                 }
@@ -119,6 +145,7 @@ impl Replica {
                 Effect::Joined { space, ticket } => self.joined(space, ticket),
             }
         }
+        self.tell(news);
         self.send_receipts();
         if serve {
             let mut links: Vec<LinkId> = self.links.keys().copied().collect();
@@ -129,6 +156,19 @@ impl Replica {
         }
         for (space, collection) in pump {
             self.pump(space, collection);
+        }
+    }
+
+    /// Tells what came of others and what of it is in the documents, once for each journal.
+    fn tell(&mut self, news: News) {
+        for ((space, journal), (link, entries)) in news.arrived {
+            let from = self.links.get(&link).and_then(|state| state.device);
+            self.notify(Event::Arrived { space, journal, from, entries });
+        }
+        for ((space, journal), seq) in news.applied {
+            if !self.is_own(&journal) {
+                self.notify(Event::Applied { space, journal, seq });
+            }
         }
     }
 

@@ -219,8 +219,11 @@ impl Replica {
         if shared.phase == Phase::Comparing {
             shared.todo.clear();
         }
-        shared.sent = Some(sent);
+        let begins = shared.sent.replace(sent).is_none();
         self.send(link, &frame);
+        if begins {
+            self.notify(Event::SyncStarted { space, device });
+        }
         self.compare(link, space);
     }
 
@@ -369,13 +372,20 @@ impl Replica {
         let peer = known.peers.entry(device).or_default();
         let before = peer.clone();
         peer.has_seen(store, agreed, arrival);
+        let mut grown = Vec::new();
         for (collection, seq) in &sent.own {
             let receipt = peer.receipts.entry(*collection).or_default();
-            *receipt = (*receipt).max(*seq);
+            if *receipt < *seq {
+                grown.push((*collection, *seq, *seq - *receipt));
+                *receipt = *seq;
+            }
         }
         peer.dirty |= before != *peer;
         if peer.dirty {
             self.peer_changed();
+        }
+        for (collection, seq, newly) in grown {
+            self.notify(Event::Receipted { space, device, collection, seq, newly });
         }
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         shared.no_cursor = false;

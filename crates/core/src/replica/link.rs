@@ -384,7 +384,9 @@ impl Replica {
                 fresh.push((Handle(handle), space.id));
             }
         }
-        let first = state.spaces.is_empty() && !fresh.is_empty();
+        if state.spaces.is_empty() && !fresh.is_empty() {
+            self.notify(Event::PeerUp { device, link });
+        }
         for (handle, space) in fresh {
             let scopes = Scopes::new(self.device(), device);
             if let Some(state) = self.links.get_mut(&link) {
@@ -396,9 +398,6 @@ impl Replica {
             if !self.say_scope(link, space) {
                 self.send_state(link, space, true);
             }
-        }
-        if first {
-            self.notify(Event::PeerUp { device, link });
         }
     }
 

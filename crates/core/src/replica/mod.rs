@@ -10,6 +10,7 @@
 //! - [`scope`]: which collections the two sides of a link want; [`pause`]: when nothing is exchanged.
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
+//! - [`status`], [`progress`]: what people and programs are told; they change nothing.
 
 mod cache;
 mod descent;
@@ -25,6 +26,7 @@ mod pair;
 mod parts;
 mod pause;
 mod receipt;
+mod progress;
 mod request;
 mod rest;
 mod roster_sync;

@@ -24,7 +24,8 @@ pub(super) struct Piece {
 
 impl Replica {
     pub(super) fn on_part(&mut self, link: LinkId, class: Class, piece: Piece, bytes: &[u8]) {
-        let source = Source { link, class, bytes: bytes.len() as u32, resumed: false };
+        let at_ms = self.now.mono_ms;
+        let source = Source { link, class, bytes: bytes.len() as u32, resumed: false, at_ms };
         if !self.count_received(source) {
             return;
         }
@@ -103,7 +104,8 @@ impl Replica {
     fn put_together(&mut self, link: LinkId, class: Class) {
         let Some(parts) = self.links.get_mut(&link).and_then(|state| state.parts.remove(&class)) else { return };
         let resumed = parts.before > 0;
-        let source = Source { link, class, bytes: (parts.total - parts.before) as u32, resumed };
+        let at_ms = self.now.mono_ms;
+        let source = Source { link, class, bytes: (parts.total - parts.before) as u32, resumed, at_ms };
         let Some(space) = self.shared_space(link, parts.handle) else { return self.give_back_credit(source) };
         if Entry::peek(&parts.bytes).is_none_or(|(_, hash)| hash != parts.hash) && !resumed {
             return self.fault(link, "sent parts of another entry than they name");

@@ -102,10 +102,11 @@ impl Replica {
                 let peer = known.peers.entry(device).or_default();
                 let receipt = peer.receipts.entry(journal.collection).or_default();
                 if *receipt < seq {
+                    let newly = seq - *receipt;
                     *receipt = seq;
                     peer.dirty = true;
                     self.peer_changed();
-                    self.notify(Event::Receipted { space, device, collection: journal.collection, seq });
+                    self.notify(Event::Receipted { space, device, collection: journal.collection, seq, newly });
                 }
             }
         }

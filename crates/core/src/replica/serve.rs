@@ -268,7 +268,7 @@ impl Replica {
     }
 
     pub(super) fn on_entry_frame(&mut self, link: LinkId, class: Class, handle: Handle, bytes: Vec<u8>) {
-        let source = Source { link, class, bytes: bytes.len() as u32, resumed: false };
+        let source = Source { link, class, bytes: bytes.len() as u32, resumed: false, at_ms: self.now.mono_ms };
         if !self.count_received(source) {
             return;
         }
@@ -281,7 +281,7 @@ impl Replica {
 
 /// Entries that a peer catches up on go on the bulk stream; a journal changes over to live only when its last bulk entry is
 /// receipted, because streams overtake one another.
-fn class_of(out: &Outgoing, receipted: u64, length: Option<usize>) -> Class {
+pub(super) fn class_of(out: &Outgoing, receipted: u64, length: Option<usize>) -> Class {
     let small = length.is_some_and(|length| length + ENTRY_OVERHEAD <= LIVE_FRAME_BYTES);
     if small && out.next > out.wanted_to && out.last_bulk <= receipted { Class::Live } else { Class::Bulk }
 }

@@ -18,6 +18,7 @@ use crate::input::{Class, DocEdit, LinkId, RequestId};
 use crate::job::{Content, Lacking};
 use crate::keys::DeviceKeys;
 use crate::limits::{CURSORS, PARTIAL_ENTRIES, PEER_ADDRESSES, PEER_ID_BYTES};
+use crate::progress::Waiting;
 use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
 use crate::wire::{Of, PeerHint, Range};
@@ -80,6 +81,8 @@ pub(super) struct Source {
     pub(super) bytes: u32,
     /// Whether its first bytes came before, from whomever: then this link does not answer for what is wrong with it.
     pub(super) resumed: bool,
+    /// When it had come, on the monotonic clock.
+    pub(super) at_ms: u64,
 }
 
 /// The beginning of an entry whose link was cut.
@@ -172,7 +175,7 @@ pub(super) struct Collection {
     /// Whether entries are being read back from the store.
     pub(super) fetching: bool,
     /// Why the next entry cannot be applied, if something is missing.
-    pub(super) waiting: Option<String>,
+    pub(super) waiting: Option<Waiting>,
     /// Set when applying failed for a reason that is not the author's: nothing more is applied until the next start.
     pub(super) stuck: bool,
     /// Large documents that are not applied to for a while.

@@ -149,7 +149,7 @@ fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {
         name,
         entries: journals.iter().map(|journal| journal.durable.seq).sum(),
         unapplied: journals.iter().map(|journal| journal.durable.seq.saturating_sub(journal.durable_applied)).sum(),
-        waiting: space.collections.get(&tag).and_then(|work| work.waiting.clone()),
+        waiting: space.collections.get(&tag).and_then(|work| work.waiting.as_ref()).map(ToString::to_string),
         journals: journals.len(),
         oversize: space.local.oversize.iter().filter(|(of, _)| *of == tag).map(|(_, document)| *document).collect(),
         forks: forks.map(|(id, journal)| (*id, journal.state.fork.seq)).collect(),

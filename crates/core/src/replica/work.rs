@@ -23,6 +23,7 @@ use crate::job::{
 use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
 use crate::output::{Edited, Event};
 use crate::payload::{Item, ItemBody};
+use crate::progress::Waiting;
 
 /// What became of worked documents.
 struct PutBack {
@@ -474,7 +475,7 @@ impl Replica {
         if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
             work.stuck = true;
             work.fetching = false;
-            work.waiting = Some(reason);
+            work.waiting = Some(Waiting::Failed(reason));
         }
         self.pump(space, collection);
     }
@@ -569,7 +570,7 @@ fn touches_resting(resting: &Resting, content: &Content) -> bool {
 }
 
 /// Why the first entry that waits does, and will not go on by itself.
-fn waits_for(space: &Space, work: &Collection) -> Option<String> {
+fn waits_for(space: &Space, work: &Collection) -> Option<Waiting> {
     for id in &work.unapplied {
         let Some(journal) = space.journals.get(id) else { continue };
         let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else { continue };
@@ -577,12 +578,12 @@ fn waits_for(space: &Space, work: &Collection) -> Option<String> {
             continue;
         }
         return Some(match &opened.content {
-            Content::NoKey => "waiting for key: it comes from any member at the next sync".into(),
-            Content::Newer => "waiting for upgrade: an entry was written by a newer version of this program".into(),
+            Content::NoKey => Waiting::Key,
+            Content::Newer => Waiting::Upgrade,
             Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
-                "waiting for upgrade: an entry holds what this build does not know".into()
+                Waiting::UnknownItem
             }
-            _ => "waiting for entries of others that this one builds on".into(),
+            _ => Waiting::Dependencies,
         });
     }
     None

@@ -35,12 +35,17 @@ impl Driver {
                 self.flight.job();
                 self.workers.job(self.life, id, job);
             }
-            Output::Send { link, class, frame } => self.network.send(link, class, frame),
+            Output::Send { link, class, frame } => {
+                self.observer.sent(link, frame.len());
+                self.network.send(link, class, frame);
+            }
             Output::Close { link, reason } => {
-                self.peers.remove(&link);
+                let device = self.peers.remove(&link);
+                self.observer.link_gone(link, device, &reason);
                 self.network.close(link, &reason);
             }
             Output::Reply { id, result } => {
+                self.observer.answered(id.0, &result, self.clock.now_us());
                 if let Some(waiter) = self.waiters.remove(&id.0) {
                     self.reply(waiter, result.map_err(Into::into));
                 }
@@ -74,6 +79,6 @@ impl Driver {
             Event::NewIncarnation { incarnation, reason } => tracing::warn!(%incarnation, %reason, "new incarnation"),
             other => tracing::debug!(event = ?other, "event"),
         }
-        let _ = self.events.send(event); // Nobody may be listening.
+        self.observe(event);
     }
 }

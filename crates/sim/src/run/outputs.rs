@@ -218,7 +218,7 @@ impl Run<'_> {
                 self.see(device, What::Changed { space, collection, documents, remote });
             }
             CoreEvent::InSync { space, device: peer } => self.see(device, What::InSync { space, peer }),
-            CoreEvent::Receipted { space, device: peer, collection, seq } => {
+            CoreEvent::Receipted { space, device: peer, collection, seq, .. } => {
                 self.see(device, What::Receipted { space, peer, collection, seq });
             }
             CoreEvent::PeerFault { link, fault } => {
