@@ -3,6 +3,7 @@
 //! A frame is one type byte and a body; the transport adds the length and keeps frames of one class in order. Bytes of every
 //! frame are laid down in `docs/protocol.md`; the caps are in [`crate::limits`].
 
+mod checkpoint;
 mod tree;
 
 use crate::bytes::{DecodeError, Reader, Writer};
@@ -10,11 +11,18 @@ use crate::id::{DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, Store
 use crate::input::Class;
 use crate::limits::*;
 
+pub use checkpoint::{Attest, CheckpointPiece, Fetch, Offer};
 pub use tree::{TREE_DEPTH, TreePath, TreePlace};
 use tree::{place, write_place};
 
 /// The protocol version that this build speaks; a hello states the range.
 pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Bits of [`Hello::features`].
+pub mod feature {
+    /// Takes frames about checkpoints, and floors in frontiers.
+    pub const CHECKPOINTS: u64 = 1;
+}
 
 /// Names a shared space on one link: the first 8 bytes of the tag under which the two found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,6 +166,14 @@ pub enum Frame {
         /// The piece.
         bytes: Vec<u8>,
     },
+    /// The sender holds a checkpoint. Comes before the `Frontier` of a peer that may lack everything.
+    Checkpoint(Offer),
+    /// Asks for a checkpoint's bytes.
+    Fetch(Fetch),
+    /// Bytes of a checkpoint.
+    CheckpointPiece(CheckpointPiece),
+    /// The sender's word for a checkpoint.
+    Attest(Attest),
 }
 
 /// The first frame.
@@ -167,7 +183,7 @@ pub struct Hello {
     pub min_version: u16,
     /// Newest protocol version spoken.
     pub max_version: u16,
-    /// Bits for optional features; none yet.
+    /// Bits for optional features; see [`feature`]. Unknown ones are ignored.
     pub features: u64,
     /// Fresh for this link.
     pub nonce: [u8; 32],
@@ -222,6 +238,8 @@ pub struct Held {
     pub position: Position,
     /// Of a forked journal, the branch. This build keeps one branch, names none, and ignores what is said of others.
     pub branch: Option<Branch>,
+    /// Entries up to this `seq` are not held any more, or never were: a checkpoint stands for them. 0 if all are held.
+    pub floor: u64,
 }
 
 /// One branch of a forked journal.
@@ -235,7 +253,7 @@ pub struct Branch {
 
 impl From<(JournalId, Position)> for Held {
     fn from((journal, position): (JournalId, Position)) -> Held {
-        Held { journal, position, branch: None }
+        Held { journal, position, branch: None, floor: 0 }
     }
 }
 
@@ -313,7 +331,7 @@ impl PeerHint {
 
 const MAGIC: &[u8; 4] = b"FSHR";
 
-// Numbers 0x40 (ephemeral), 0x41 (lookup by bare document id), 0x42 (checkpoint), 0x43 (blob) are reserved.
+// Numbers 0x40 (ephemeral), 0x41 (lookup by bare document id) and 0x43 (blob) are reserved.
 const HELLO: u8 = 0x01;
 const AUTH: u8 = 0x02;
 const SPACES: u8 = 0x03;
@@ -334,6 +352,10 @@ const REFUSE: u8 = 0x22;
 const GRANT: u8 = 0x23;
 const ENTRY: u8 = 0x30;
 const PART: u8 = 0x31;
+const CHECKPOINT: u8 = 0x42;
+const FETCH: u8 = 0x44;
+const CHECKPOINT_PIECE: u8 = 0x45;
+const ATTEST: u8 = 0x46;
 
 impl Frame {
     /// Encodes the frame.
@@ -422,6 +444,10 @@ impl Frame {
             Frame::Part { handle, hash, total, offset, bytes } => {
                 w.u8(PART).raw(&handle.0).raw(&hash.0).u32(*total).u32(*offset).raw(bytes);
             }
+            Frame::Checkpoint(offer) => offer.write(w.u8(CHECKPOINT)),
+            Frame::Fetch(fetch) => fetch.write(w.u8(FETCH)),
+            Frame::CheckpointPiece(piece) => piece.write(w.u8(CHECKPOINT_PIECE)),
+            Frame::Attest(attest) => attest.write(w.u8(ATTEST)),
         }
         w.finish()
     }
@@ -511,6 +537,10 @@ impl Frame {
                 offset: r.u32("offset")?,
                 bytes: rest(&mut r)?,
             },
+            CHECKPOINT => Frame::Checkpoint(Offer::read(&mut r)?),
+            FETCH => Frame::Fetch(Fetch::read(&mut r)?),
+            CHECKPOINT_PIECE => Frame::CheckpointPiece(CheckpointPiece::read(&mut r)?),
+            ATTEST => Frame::Attest(Attest::read(&mut r)?),
             _ => return Err(DecodeError::Invalid { field: "frame type" }),
         };
         r.end()?;
@@ -525,6 +555,7 @@ impl Frame {
         match self {
             Frame::Entry { .. } | Frame::Part { .. } => class != Class::Ctl,
             Frame::RosterOp { .. } | Frame::RosterEnd { .. } | Frame::Grant { .. } => class == Class::Live,
+            Frame::CheckpointPiece(_) => class == Class::Bulk,
             _ => class == Class::Ctl,
         }
     }
@@ -631,10 +662,13 @@ const NO_BRANCH: u8 = 0;
 const ON_BRANCH: u8 = 1;
 const BY_HASH: u8 = 2;
 const REST: u8 = 3;
+/// Of a position: a floor follows.
+const FLOOR: u8 = 2;
 
 fn write_held(w: &mut Writer, held: &Held) {
     w.raw(&held.journal.to_bytes()).u64(held.position.seq).raw(&held.position.hash.0);
     match held.branch {
+        None if held.floor > 0 => w.u8(FLOOR).u64(held.floor),
         None => w.u8(NO_BRANCH),
         Some(branch) => w.u8(ON_BRANCH).raw(&branch.first.0).u64(branch.common),
     };
@@ -643,15 +677,23 @@ fn write_held(w: &mut Writer, held: &Held) {
 fn held(r: &mut Reader<'_>) -> Result<Held, DecodeError> {
     let journal = journal(r)?;
     let position = Position { seq: r.u64("seq")?, hash: EntryHash(r.array("hash")?) };
+    let mut floor = 0;
     let branch = match r.u8("position flags")? {
         NO_BRANCH => None,
         ON_BRANCH => Some(Branch { first: EntryHash(r.array("branch")?), common: r.u64("common seq")? }),
+        FLOOR => {
+            floor = r.u64("floor")?;
+            if floor == 0 || floor > position.seq {
+                return Err(DecodeError::Invalid { field: "floor" });
+            }
+            None
+        }
         _ => return Err(DecodeError::Invalid { field: "position flags" }),
     };
     if position.seq <= branch.map_or(0, |branch| branch.common) {
         return Err(DecodeError::Invalid { field: "seq" });
     }
-    Ok(Held { journal, position, branch })
+    Ok(Held { journal, position, branch, floor })
 }
 
 fn write_range(w: &mut Writer, range: &Range) {

@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::descent::Descent;
+use super::link::Link;
+use super::offer::Fetching;
 use crate::breakage::Breakage;
+use crate::checkpoint::{Attestation, SignedHead};
 use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::{
@@ -18,7 +21,7 @@ use crate::limits::{
     FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES, RESTS_ASKED,
 };
 use crate::output::Event;
-use crate::wire::{Frame, Frontier, Handle, Held, Of, Range, RosterPosition, State, TreePath};
+use crate::wire::{Fetch, Frame, Frontier, Handle, Held, Of, Offer, Range, RosterPosition, State, TreePath};
 
 /// A journal and a position in a frontier frame.
 const POSITION_BYTES: usize = 105;
@@ -73,6 +76,11 @@ pub(super) struct SpaceLink {
     pub(super) offered: BTreeMap<JournalId, u64>,
     /// How far it has receipted ours.
     pub(super) receipted: BTreeMap<JournalId, u64>,
+    /// Up to where it does not hold journals that it offered: a checkpoint stands for these entries.
+    pub(super) floors: BTreeMap<JournalId, u64>,
+    /// Checkpoints that it offered, and what it is being sent of one.
+    pub(super) offers: BTreeMap<CollectionTag, (SignedHead, Vec<Attestation>)>,
+    pub(super) fetching: Option<Fetching>,
     /// Whether the peer has said what it lacks, so that entries may be sent.
     pub(super) streaming: bool,
     pub(super) todo: BTreeMap<JournalId, Outgoing>,
@@ -134,6 +142,9 @@ impl SpaceLink {
             lacking: BTreeSet::new(),
             offered: BTreeMap::new(),
             receipted: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            fetching: None,
             streaming: false,
             todo: BTreeMap::new(),
             by_hash: BTreeSet::new(),
@@ -170,6 +181,12 @@ impl SpaceLink {
     /// The roster digest that our last state showed.
     pub(super) fn said_roster(&self) -> Option<[u8; 32]> {
         self.sent.as_ref().map(|sent| sent.roster)
+    }
+
+    /// How far a journal can be asked for here from this entry on; `None` if not at all.
+    pub(super) fn offers_from(&self, journal: &JournalId, from: u64) -> Option<u64> {
+        let floor = self.floors.get(journal).copied().unwrap_or(0);
+        self.offered.get(journal).copied().filter(|to| *to >= from && floor < from)
     }
 
     pub(super) fn lacking(&self) -> usize {
@@ -262,6 +279,8 @@ impl Replica {
             | Frame::Want { handle, .. }
             | Frame::Tree { handle, .. }
             | Frame::Receipt { handle, .. }
+            | Frame::Checkpoint(Offer { handle, .. })
+            | Frame::Fetch(Fetch { handle, .. })
             | Frame::Peers { handle, .. } => *handle,
             _ => return self.fault(link, "sent a frame out of turn"),
         };
@@ -278,6 +297,8 @@ impl Replica {
             Frame::Tree { more, places, .. } => self.on_tree(link, space, more, places),
             Frame::Receipt { positions, .. } => self.on_receipt(link, space, positions),
             Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
+            Frame::Checkpoint(offer) => self.on_offer(link, space, offer),
+            Frame::Fetch(fetch) => self.on_fetch(link, space, fetch),
             _ => {}
         }
     }
@@ -415,6 +436,12 @@ impl Replica {
         if !self.charge_comparing(link, space, positions.len() * POSITION_BYTES) {
             return;
         }
+        if !delta {
+            self.send_offers(link, space);
+        }
+        let floors = self.links.get(&link).is_some_and(Link::takes_checkpoints);
+        let Some(known) = self.spaces.get(&space) else { return };
+        let positions: Vec<Held> = positions.into_iter().map(|(id, at)| known.held(id, at, floors)).collect();
         let Some(state) = self.links.get_mut(&link) else { return };
         let Some(handle) = state.handle(space) else { return };
         if let Some(shared) = state.space_mut(space) {
@@ -425,8 +452,7 @@ impl Replica {
         }
         let frames = positions.len().div_ceil(FRAME_POSITIONS).max(1);
         for index in 0..frames {
-            let chunk =
-                positions.iter().skip(index * FRAME_POSITIONS).take(FRAME_POSITIONS).copied().map(Held::from).collect();
+            let chunk = positions.iter().skip(index * FRAME_POSITIONS).take(FRAME_POSITIONS).copied().collect();
             let more = index + 1 < frames;
             self.send(link, &Frame::Frontier(Frontier { handle, answer: true, more, arrival, positions: chunk }));
         }
@@ -443,8 +469,16 @@ impl Replica {
             return;
         }
         // Of further branches this build keeps nothing but the proof.
-        let positions = std::mem::take(&mut shared.frontier_in).into_iter().filter(|held| held.branch.is_none());
-        let positions: Vec<(JournalId, Position)> = positions.map(|held| (held.journal, held.position)).collect();
+        let held: Vec<Held> =
+            std::mem::take(&mut shared.frontier_in).into_iter().filter(|held| held.branch.is_none()).collect();
+        for held in &held {
+            match held.floor {
+                0 => shared.floors.remove(&held.journal),
+                floor => shared.floors.insert(held.journal, floor),
+            };
+        }
+        let positions: Vec<(JournalId, Position)> =
+            held.into_iter().map(|held| (held.journal, held.position)).collect();
         let Some(known) = self.spaces.get(&space) else { return };
         let mut receipts = Vec::new();
         for (journal, position) in &positions {
@@ -479,6 +513,7 @@ impl Replica {
         if list {
             self.send_frontier(link, space, Reach::Since(0));
         }
+        self.consider_offers(link, space);
         let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
         self.want(link, space, &journals, frontier.answer);
         self.compare_branches(link, space, &positions);
@@ -499,7 +534,10 @@ impl Replica {
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
         for journal in journals.iter().filter(|_| !late) {
             let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
-            let Some(to) = shared.offered.get(journal).copied().filter(|to| *to >= from) else { continue };
+            let Some(to) = shared.offers_from(journal, from) else { continue };
+            if known.checkpoint_brings(&journal.collection) {
+                continue;
+            }
             let asked = known.asked.get(journal);
             if asked.is_some_and(|asked| asked.to >= from && self.links.contains_key(&asked.link)) {
                 continue;
@@ -558,8 +596,9 @@ impl Replica {
                 Of::Rest { hash, offset } => Some((hash, offset)),
                 Of::Branch(_) | Of::Entry(_) => continue,
             };
-            let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.shown().seq);
-            if range.from <= durable {
+            let (durable, floor) =
+                known.journals.get(&range.journal).map_or((0, 0), |journal| (journal.shown().seq, journal.state.floor));
+            if range.from <= durable && range.from > floor {
                 let wanted_to = range.to.min(durable);
                 shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0, rest });
             }

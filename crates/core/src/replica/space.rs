@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::checkpoint::{Held, Kept, Making};
+use super::restore::Loading;
 use super::tree::Tree;
-use crate::batch::{JournalState, StoreOp};
+use crate::batch::{JournalState, Slot, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
@@ -12,12 +14,12 @@ use crate::id::{
     CollectionTag, DeviceId, DocumentId, EntryHash, EpochId, JournalId, OpHash, Position, SpaceId, StoreId,
 };
 use crate::input::{Class, DocEdit, LinkId, RequestId};
-use crate::job::{Content, Lacking};
+use crate::job::{Content, Lacking, LifeId};
 use crate::keys::DeviceKeys;
 use crate::limits::{OVERSIZE_LISTED, PARTIAL_ENTRIES, PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
-use crate::wire::{Of, PeerHint, Range};
+use crate::wire::{self, Of, PeerHint, Range};
 
 /// One space.
 #[derive(Debug)]
@@ -48,6 +50,13 @@ pub(super) struct Space {
     pub(super) partials: BTreeMap<JournalId, Partial>,
     /// Documents that merges have made larger than local edits may, as many as are listed.
     pub(super) oversize: BTreeSet<(CollectionTag, DocumentId)>,
+    /// Checkpoints: those that are here, being made, and on their way into documents; and statements that were found false.
+    pub(super) checkpoints: BTreeMap<CollectionTag, Held>,
+    pub(super) making: BTreeMap<CollectionTag, Making>,
+    pub(super) loading: BTreeMap<CollectionTag, Loading>,
+    pub(super) refused: BTreeSet<[u8; 32]>,
+    /// Checkpoints of which the store holds parts and that nobody will finish.
+    pub(super) abandoned: Vec<(CollectionTag, Slot)>,
 }
 
 /// Version of a space's own record in the store.
@@ -168,10 +177,21 @@ pub(super) struct Collection {
     pub(super) unstored: Vec<Unstored>,
     /// Whether entries are being read back from the store.
     pub(super) fetching: bool,
+    /// Bytes of entries since the last checkpoint, as far as this process has seen them come, and since it was last looked at.
+    pub(super) bytes_since: u64,
+    pub(super) bytes_unlooked: u64,
     /// Why the next entry cannot be applied, if something is missing.
     pub(super) waiting: Option<String>,
     /// Set when applying failed for a reason that is not the author's: nothing more is applied until the next start.
     pub(super) stuck: bool,
+}
+
+impl Collection {
+    /// Counts an entry towards the next checkpoint.
+    pub(super) fn count_entry(&mut self, bytes: usize) {
+        self.bytes_since += bytes as u64;
+        self.bytes_unlooked += bytes as u64;
+    }
 }
 
 /// What a collection's documents are being used for.
@@ -183,6 +203,8 @@ pub(super) enum Busy {
     Writing(Vec<QueuedEdit>),
     /// The same for these entries.
     Applying(Vec<(JournalId, Position)>),
+    /// The same for these lives of a checkpoint.
+    Restoring(BTreeSet<LifeId>),
 }
 
 /// A local edit and who asked.
@@ -307,6 +329,11 @@ impl Space {
             asked: BTreeMap::new(),
             partials: BTreeMap::new(),
             oversize: BTreeSet::new(),
+            checkpoints: BTreeMap::new(),
+            making: BTreeMap::new(),
+            loading: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            abandoned: Vec::new(),
         };
         space.read_roster(keys);
         space
@@ -329,6 +356,34 @@ impl Space {
         if let Some(journal) = self.journals.get(&id).filter(|journal| journal.durable.seq > 0) {
             self.tree.set(id, journal.shown());
         }
+    }
+
+    /// Takes over what the store keeps of a checkpoint.
+    pub(super) fn boot_checkpoint(&mut self, collection: CollectionTag, slot: Slot, kept: Kept) {
+        match kept {
+            Kept::Whole(held) => {
+                // Two are there only if a crash came between batches, which hold both: the newer stays.
+                if let Some(before) = self.checkpoints.insert(collection, held) {
+                    self.abandoned.push((collection, before.slot));
+                }
+            }
+            Kept::Coming(held, parts) => {
+                self.collections.entry(collection).or_default();
+                self.loading.insert(collection, Loading::new(held, parts));
+            }
+            Kept::Made => self.abandoned.push((collection, slot)),
+        }
+    }
+
+    /// Whether a checkpoint brings this collection's entries, so that they are not asked for.
+    pub(super) fn checkpoint_brings(&self, collection: &CollectionTag) -> bool {
+        self.loading.get(collection).is_some_and(Loading::is_coming)
+    }
+
+    /// How far a journal is held, as a frontier says it.
+    pub(super) fn held(&self, id: JournalId, position: Position, floors: bool) -> wire::Held {
+        let floor = self.journals.get(&id).map_or(0, |journal| journal.state.floor);
+        wire::Held { floor: if floors { floor.min(position.seq) } else { 0 }, ..(id, position).into() }
     }
 
     /// Journals whose durable end has arrival number over `after`.
