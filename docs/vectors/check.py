@@ -177,8 +177,12 @@ def frame(data):
         0x23: lambda: (ticket(), r.bool(), r.bytes()),
         0x30: lambda: (handle(), r.rest()),
         0x31: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.rest()),
+        0x42: lambda: (handle(), r.bytes(), r.list(lambda: (r.raw(32), r.raw(64)))),
+        0x44: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.u32()),
+        0x45: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.u32(), r.rest()),
+        0x46: lambda: (handle(), r.raw(16), r.raw(32), r.raw(32), r.raw(64)),
     }
-    branch = lambda: {0: lambda: None, 1: lambda: (r.raw(32), r.u64())}[r.u8()]()
+    branch = lambda: {0: lambda: None, 1: lambda: (r.raw(32), r.u64()), 2: lambda: ("floor", r.u64())}[r.u8()]()
     of = lambda: {0: lambda: None, 1: lambda: ("branch", r.raw(32)), 2: lambda: ("entry", r.raw(32)),
                   3: lambda: ("rest", r.raw(32), r.u32())}[r.u8()]()
     digests = lambda: {0: lambda: None, 1: lambda: [r.raw(16) for _ in range(16)]}[r.u8()]()
@@ -237,14 +241,133 @@ def check_entries(v):
     check("own change", restore(v["compact-own-change"], v["derived-actor"], first)[1], v["own-change"])
 
 
+def place(r):
+    return r.raw(32), r.raw(16), r.u64(), r.raw(32)
+
+
+def statement(r):
+    """Section 24."""
+    start = r.at
+    s = dict(version=r.u8(), suite=r.u8(), space=r.raw(32), collection=r.raw(16), heads=r.list(lambda: r.raw(32)))
+    s |= dict(journals=r.u32(), frontier=r.raw(32), lives=r.u64(), root=r.raw(32))
+    s["bytes"] = r.data[start:r.at]
+    return s
+
+
+def packed(data):
+    """The block of section 10: length, codec, what it holds."""
+    r = Reader(data)
+    length, codec, block = r.u32(), r.u8(), r.rest()
+    plain = {0: lambda: block, 1: lambda: zlib.decompress(block, -15)}[codec]()
+    check("declared length", length, len(plain))
+    return plain
+
+
+def change_deps_and_seq(chunk):
+    """Of a change chunk as `restore` makes it: its dependencies (fewer than 128)."""
+    at = 9
+    while chunk[at] > 127:
+        at += 1
+    count = chunk[at + 1]
+    return [chunk[at + 2 + 32 * n:at + 34 + 32 * n] for n in range(count)]
+
+
+def segments(data, space, journals):
+    """Section 24: the leaves of a chunk whose lives all end in it. `journals` are (id, last seq)."""
+    r = Reader(data)
+    check("chunk version", r.u8(), 1)
+    leaves = []
+    for _ in range(r.u32()):
+        document, generation, flags = r.raw(16), r.u32(), r.u8()
+        count = r.u32()
+        column = lambda read: [read() for _ in range(count)]
+        whole = lambda deltas: [sum(deltas[:n + 1]) % 2**64 for n in range(count)]
+        of, genesis, seqs, items = column(r.u16), column(r.bool), whole(column(r.u64)), column(r.u16)
+        indexes, counts, times = column(r.u16), column(r.u16), whole(column(r.u64))
+        check("indexes", all(index < 8192 for index in indexes), True)
+        check("items and times", (all(item < 1024 for item in items), all(time > 0 for time in times)), (True, True))
+        heads, previous = {}, None
+        for run in range(count):
+            journal = journals[of[run]]
+            check("seq within the frontier", seqs[run] <= journal[1], True)
+            collection, device, incarnation = journal[0][:16], journal[0][16:48], journal[0][48:]
+            number = generation.to_bytes(4, "big")
+            derived = blake3(b"farshore actor" + space + collection + device + document + number + incarnation)[:16]
+            for _ in range(counts[run]):
+                actor = r.raw(16) if genesis[run] else derived
+                previous, chunk = restore(r.bytes(), actor, previous)
+                for dep in change_deps_and_seq(chunk):
+                    heads.pop(dep, None)
+                heads[previous] = device + incarnation + seqs[run].to_bytes(8, "big")
+        count_of = lambda items: len(items).to_bytes(2, "big")
+        hashes = r.list(lambda: r.raw(32))
+        leaf = document + generation.to_bytes(4, "big") + count_of(heads)
+        leaf += b"".join(head + heads[head] + hash for head, hash in zip(sorted(heads), hashes, strict=True))
+        leaf += bytes([flags == 3])
+        if flags == 3:
+            seen = r.list(lambda: r.raw(32))
+            spots = r.list(lambda: (journals[r.u16()][0][16:], r.raw(8), r.raw(32)))
+            leaf += count_of(seen) + b"".join(seen) + count_of(spots) + b"".join(sorted(map(b"".join, spots)))
+        leaves.append(kdf("farshore 2026 checkpoint leaf v1", leaf))
+    r.end()
+    return leaves
+
+
+def check_checkpoint(v):
+    """Section 24."""
+    key = bytes([3]) * 32
+    content = kdf("farshore v1 collection content", key + v["collection-tag"])
+    last = entry(v["entry-2"])
+    journal = v["collection-tag"] + v["device"] + last["incarnation"]
+    position = journal + (2).to_bytes(8, "big") + kdf("farshore 2026 entry hash v1", last["header"])
+    s = statement(Reader(v["statement"]))
+    check("statement", s["bytes"], v["statement"])
+    expected = dict(version=1, suite=1, space=v["space"], collection=v["collection-tag"], heads=[bytes([0x14]) * 32])
+    expected |= dict(journals=1, frontier=kdf("farshore 2026 checkpoint frontier v1", position), lives=2, root=v["state-root"])
+    for name, value in expected.items():
+        check(f"statement: {name}", s[name], value)
+    check("statement: hash", kdf("farshore 2026 checkpoint statement v1", v["statement"]), v["statement-hash"])
+    word = signed("checkpoint statement", v["statement"])
+    check("attestation", ed25519(v["device"], word, v["attestation"]), True)
+
+    bound = b"farshore v1 checkpoint chunk" + v["statement-hash"] + bytes(4)
+    check("chunk", opened(content, v["chunk"], bound), v["chunk-plain"])
+    leaves = segments(packed(v["chunk-plain"]), v["space"], [(journal, 2)])
+    top = kdf("farshore 2026 checkpoint node v1", leaves[0] + leaves[1])
+    state = v["space"] + v["collection-tag"] + len(leaves).to_bytes(8, "big") + top
+    check("state root", kdf("farshore 2026 checkpoint state v1", state), v["state-root"])
+
+    r = Reader(v["manifest"])
+    check("manifest: version", (r.u8(), r.u8(), r.u16()), (1, 1, 0))
+    check("manifest: statement", statement(r)["bytes"], v["statement"])
+    fields = (r.raw(32), r.raw(32), r.u64(), r.u64(), r.u32(), r.u64())
+    sizes = len(v["entry-1"]) + len(v["entry-2"])
+    epoch = kdf("farshore v1 epoch id", key)
+    check("manifest: head", fields, (v["device"], epoch, (1_800_000_000_000 << 16) + 9, sizes, 1, len(v["chunk"])))
+    bound = v["manifest"][:r.at]
+    length, sealed_hash = r.u32(), r.raw(32)
+    head = v["manifest"][:r.at]
+    check("checkpoint id", kdf("farshore 2026 checkpoint manifest v1", head), v["checkpoint-id"])
+    check("manifest: signature", ed25519(v["device"], signed("checkpoint manifest", head), r.raw(64)), True)
+    sealed = r.raw(length)
+    r.end()
+    check("manifest: ciphertext", blake3(sealed), sealed_hash)
+    r = Reader(packed(opened(content, sealed, bound)))
+    closings = [r.bytes() for _ in range(r.u32())]
+    chunks = [(r.raw(32), r.u32()) for _ in range(r.u32())]
+    r.end()
+    check("manifest: closings", closings, [last["header"] + last["signature"]])
+    check("manifest: chunks", chunks, [(blake3(v["chunk"]), len(v["chunk"]))])
+
+
 def check_frames(v, frames):
     kinds = set()
     for name, stream, data in frames:
         kind, fields = frame(data)
         kinds.add(kind)
-        streams = {0x12: ["live"], 0x13: ["live"], 0x23: ["live"], 0x30: ["live", "bulk"], 0x31: ["live", "bulk"]}
+        streams = {0x12: ["live"], 0x13: ["live"], 0x23: ["live"], 0x30: ["live", "bulk"], 0x31: ["live", "bulk"], 0x45: ["bulk"]}
         check(f"stream of {name}", stream in streams.get(kind, ["ctl"]), True)
-        if kind not in (0x30, 0x31):  # these end in bytes without a length
+        if kind not in (0x30, 0x31, 0x45):  # these end in bytes without a length
             for end in range(1, len(data)):
                 try:
                     frame(data[:end])
@@ -252,6 +375,7 @@ def check_frames(v, frames):
                     continue
                 raise SystemExit(f"{name} cut at {end} is read")
     check("kinds of frames", len(kinds), 21)
+    check("kinds of frames", len(kinds), 24)
     f = {name: frame(data)[1] for name, _, data in frames}
     fill = lambda byte, count: bytes([byte]) * count
     handle, journal, ticket = fill(0x31, 8), (v["collection-tag"], v["device"], v["incarnation"]), fill(0x51, 16)
@@ -278,6 +402,11 @@ def check_frames(v, frames):
         "roster-end": (handle,),
         "frontier": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32), None)]),
         "frontier-branch": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32), b) for b in (None, (fill(0x79, 32), 1))]),
+        "frontier-floor": (handle, True, False, 1_000, [(journal, 3, fill(0x76, 32), ("floor", 2))]),
+        "checkpoint": (handle, fill(0x83, 5), [(v["device"], fill(0x82, 64))]),
+        "fetch": (handle, fill(0x81, 32), 2, 65_000, 7),
+        "checkpoint-piece": (handle, fill(0x81, 32), 2, 70_000, 65_000, fill(0x84, 50)),
+        "attest": (handle, v["collection-tag"], fill(0x85, 32), v["device"], fill(0x82, 64)),
         "want-branch": (handle, False, [(journal, 4, 1_000_000, ("branch", fill(0x79, 32)))]),
         "want-entry": (handle, False, [(journal, 4, 4, ("entry", fill(0x7a, 32)))]),
         "want-rest": (handle, False, [(journal, 4, 1_000_000, ("rest", fill(0x7B, 32), 65_000))]),
@@ -464,6 +593,7 @@ def main():
     check_ticket(ticket, roster)
     check_frames(v, [(name, stream, bytes.fromhex(value)) for name, stream, value in rows("frames.txt")])
     check_trees()
+    check_checkpoint({name: bytes.fromhex(value) for name, value in rows("checkpoint.txt")})
     print(f"{checked} checks: the vectors are as docs/protocol.md says")
 
 

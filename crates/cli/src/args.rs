@@ -152,6 +152,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  farshore check\n  farshore --store ./copy.fsh check")]
     Check(Check),
 
+    /// Make a checkpoint of a collection, from which devices that join later begin instead of taking every entry
+    #[command(after_help = "Example:\n  farshore checkpoint todos")]
+    Checkpoint(Checkpoint),
+
     /// Compute a collection's fingerprints: equal on two devices if all documents and their histories are
     #[command(after_help = "Example:\n  farshore digest todos")]
     Digest(Digest),
@@ -596,6 +600,17 @@ pub struct Log {
 /// `check`.
 #[derive(Clone, Debug, Args)]
 pub struct Check {}
+
+/// `checkpoint`.
+#[derive(Clone, Debug, Args)]
+pub struct Checkpoint {
+    /// The collection
+    #[arg(value_name = "COLLECTION")]
+    pub collection: String,
+    /// The space.
+    #[command(flatten)]
+    pub space: InSpace,
+}
 
 /// `digest`.
 #[derive(Clone, Debug, Args)]

@@ -236,6 +236,9 @@ fn task(command: args::Command, stdin: &mut dyn Read) -> Result<Task, Failure> {
             Task::Ask(Request::Log { space: log.space.space, collection: log.collection, limit: log.limit })
         }
         args::Command::Check(_) => Task::Check,
+        args::Command::Checkpoint(checkpoint) => {
+            Task::Ask(Request::Checkpoint { place: place(checkpoint.space, checkpoint.collection) })
+        }
         args::Command::Digest(digest) => Task::Ask(Request::Digest { place: place(digest.space, digest.collection) }),
         args::Command::Demo(demo) => Task::Demo { keep: demo.keep, documents: demo.documents },
         args::Command::DemoProxy(proxy) => Task::DemoProxy(proxy),

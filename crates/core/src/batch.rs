@@ -101,7 +101,39 @@ pub enum StoreOp {
         /// Why, for a person.
         reason: String,
     },
+    /// Keeps what is known of a checkpoint.
+    PutCheckpoint {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// Names it in this store.
+        slot: Slot,
+        /// Opaque.
+        record: Vec<u8>,
+    },
+    /// Keeps one part of a checkpoint: its manifest or a chunk.
+    PutPart {
+        /// Names the checkpoint in this store.
+        slot: Slot,
+        /// Which part.
+        part: u32,
+        /// Its bytes, sealed.
+        bytes: Vec<u8>,
+    },
+    /// Removes a checkpoint with all its parts.
+    DropCheckpoint {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// Names it in this store.
+        slot: Slot,
+    },
 }
+
+/// Names a checkpoint in one store: random, so that two with the same content never share parts.
+pub type Slot = [u8; 16];
 
 /// What a batch does to a document's Automerge bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +173,8 @@ pub struct JournalState {
     /// An entry of another branch that is kept beside the one held at the same `seq`: two signed entries at one place prove
     /// that the journal was forked. [`Position::START`] while none is known.
     pub fork: Position,
+    /// Entries up to this `seq` are not kept here: a checkpoint stood for them. 0 if all are.
+    pub floor: u64,
 }
 
 impl JournalState {
@@ -152,6 +186,7 @@ impl JournalState {
         closed: false,
         cites: Vec::new(),
         fork: Position::START,
+        floor: 0,
     };
 }
 
@@ -177,6 +212,13 @@ pub enum Load {
         space: SpaceId,
         /// Journals, and a `seq` in each.
         places: Vec<(JournalId, u64)>,
+    },
+    /// One part of a checkpoint.
+    Part {
+        /// Names the checkpoint in this store.
+        slot: Slot,
+        /// Which part.
+        part: u32,
     },
     /// Entries of one journal from `from` on, without `skip`, in order, until `limit_bytes` is passed (at least one, when there is one).
     Entries {
@@ -204,6 +246,8 @@ pub enum Loaded {
     Entries(Vec<(Position, Vec<u8>)>),
     /// In the order asked, ascending.
     Hashes(Vec<Vec<EntryHash>>),
+    /// The part, if it is kept.
+    Part(Option<Vec<u8>>),
 }
 
 /// One life of a document as the store keeps it.
@@ -243,6 +287,8 @@ pub struct BootSpace {
     pub journals: Vec<(JournalId, JournalState)>,
     /// What is known of peers.
     pub peers: Vec<(DeviceId, Vec<u8>)>,
+    /// Checkpoints that are kept, on their way or being made: collection, slot and record.
+    pub checkpoints: Vec<(CollectionTag, Slot, Vec<u8>)>,
 }
 
 /// Identity of the file that a batch goes to, and what a store reports when it was opened.

@@ -81,6 +81,11 @@ fixed_id!(
     32
 );
 fixed_id!(
+    /// A checkpoint: blake3 of its manifest's head.
+    CheckpointId,
+    32
+);
+fixed_id!(
     /// A store file; new with every creation, so that a peer's cursor into another file's arrivals is never used.
     StoreId,
     16

@@ -163,6 +163,13 @@ pub enum Request {
         /// The ticket's text.
         ticket: String,
     },
+    /// Makes a checkpoint of a collection as it is now, from which newcomers start.
+    Checkpoint {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+    },
     /// Gives up a join that was not answered.
     CancelJoin {
         /// The ticket's text.

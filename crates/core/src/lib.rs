@@ -12,6 +12,7 @@ pub mod breakage;
 pub mod bytes;
 pub mod catalogue;
 pub mod change;
+pub mod checkpoint;
 pub mod document;
 pub mod entropy;
 pub mod entry;

@@ -241,3 +241,44 @@ pub const TICKET_TEXT_BYTES: usize = 16 << 10;
 pub const PROGRESS_COUNTED_ENTRIES: u64 = 64;
 /// While a peer is being caught up with, a journal's receipt is sent at its end and each time this many entries are durable.
 pub const RECEIPT_ENTRIES: u64 = 16;
+
+// Checkpoints.
+
+/// Journals that a checkpoint closes: their closing headers, 400 bytes each in a small space, must fit one manifest.
+pub const CHECKPOINT_JOURNALS: usize = 8192;
+/// Largest manifest, in bytes: as an entry, so that it obeys the same credit.
+pub const MANIFEST_BYTES: usize = ENTRY_BYTES;
+/// A manifest's head, in bytes: its fixed fields and [`ROSTER_HEADS`] hashes, with a little room for newer versions.
+pub const MANIFEST_HEAD_BYTES: usize = 1024;
+/// Chunks of a checkpoint: 16 GiB at [`CHUNK_BYTES`] each, and 36 bytes each in the manifest.
+pub const CHECKPOINT_CHUNKS: usize = 65_536;
+/// A chunk closes at this many bytes, before they are deflated: a second document costs no chunk of its own, and a cut loses little.
+pub const CHUNK_BYTES: usize = 256 << 10;
+/// Largest chunk, sealed, in bytes: as an entry, because one change may fill an entry.
+pub const SEALED_CHUNK_BYTES: usize = ENTRY_BYTES;
+/// Segments in one chunk: documents of the smallest size.
+pub const CHUNK_SEGMENTS: usize = 8192;
+/// Lives of documents in one checkpoint: 300 bytes each in memory while it is made.
+pub const CHECKPOINT_LIVES: usize = 250_000;
+/// Runs of changes in one checkpoint, each from one entry's item: 48 bytes each in memory while it is made.
+pub const CHECKPOINT_RUNS: usize = 4_000_000;
+/// Attestations that are kept and sent with a checkpoint; one or two suffice.
+pub const ATTESTATIONS: usize = 8;
+/// Checkpoints that one peer may offer in one space, and that it is offered at a meeting: collections worth one are few.
+pub const OFFERS: usize = 64;
+/// Bytes of entries that one step of a survey takes, and of changes that one step of packing takes: so that other work gets its turn.
+pub const SURVEY_BYTES: usize = 1 << 20;
+/// A checkpoint is made without being asked for when the entries since the last one pass this many bytes: what a newcomer takes in
+/// well under a second is no reason to make one.
+pub const CHECKPOINT_BYTES: u64 = 16 << 20;
+/// See [`CHECKPOINT_BYTES`]; and this many times the last one, so that making them costs a fraction of writing what they stand for.
+pub const CHECKPOINT_TIMES: u64 = 4;
+/// Whether a checkpoint is due is looked at each time this many bytes of entries came.
+pub const CHECKPOINT_LOOK_BYTES: u64 = 1 << 20;
+/// Fewest bytes of an entry: what entries are counted as that came before this process.
+pub const LEAST_ENTRY_BYTES: u64 = 400;
+/// Statements of a space that were found false, kept so that they are not taken again in this life of the process.
+pub const REFUSED_STATEMENTS: usize = 64;
+/// Bytes of checkpoints in memory on their way into one space's documents: a part that is coming in, or the chunks of one document, which
+/// is at most this large when it is written by local edits alone.
+pub const LOADING_BYTES: usize = 64 << 20;

@@ -83,10 +83,25 @@ pub enum Reply {
     DocumentIds(Vec<DocumentId>),
     /// The invitation is open, durably; the text to hand over.
     Ticket(String),
+    /// The checkpoint is made, durably.
+    Checkpoint(CheckpointMade),
     /// The state of everything.
     Status(Box<Status>),
     /// Nothing to say.
     Done,
+}
+
+/// What a checkpoint holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointMade {
+    /// Lives of documents, deleted ones too.
+    pub lives: u64,
+    /// Chunks.
+    pub chunks: u32,
+    /// Bytes of all, sealed.
+    pub bytes: u64,
+    /// Bytes of the entries that it stands for.
+    pub entry_bytes: u64,
 }
 
 /// Where an accepted edit stands.
@@ -255,6 +270,35 @@ pub enum Event {
         journal: JournalId,
         /// The place.
         seq: u64,
+    },
+    /// A checkpoint was made on this device.
+    CheckpointMade {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// What it holds.
+        made: CheckpointMade,
+    },
+    /// A checkpoint of a peer is in the documents, and stands for so many entries.
+    CheckpointLoaded {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// Entries that need not come.
+        entries: u64,
+    },
+    /// A checkpoint was not what those said who gave their word for it. Nothing of it was used; the journals are taken.
+    CheckpointRefused {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// Who made it.
+        maker: DeviceId,
+        /// Why.
+        reason: String,
     },
     /// One's own journal was found forked (a copied or restored store): a new incarnation was started.
     NewIncarnation {

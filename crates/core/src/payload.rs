@@ -189,7 +189,8 @@ fn decode_changes(r: &mut Reader<'_>) -> Result<Option<Vec<PackedChange>>, Decod
     Ok(Some(changes))
 }
 
-fn deflate(plain: &[u8]) -> Vec<u8> {
+/// A block with its length and codec; what it holds is capped by the caller at [`PAYLOAD_BYTES`].
+pub(crate) fn deflate(plain: &[u8]) -> Vec<u8> {
     let mut w = Writer::new();
     w.u32(u32::try_from(plain.len()).expect("a payload is capped at 16 MiB before this"));
     if plain.len() >= DEFLATE_FROM_BYTES {
@@ -206,7 +207,8 @@ fn deflate(plain: &[u8]) -> Vec<u8> {
     w.finish()
 }
 
-fn inflate(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+/// What [`deflate`] packed, at most [`PAYLOAD_BYTES`].
+pub(crate) fn inflate(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut r = Reader::new(bytes);
     let declared = r.u32("payload length")? as usize;
     let codec = r.u8("payload codec")?;

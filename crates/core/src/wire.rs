@@ -3,6 +3,7 @@
 //! A frame is one type byte and a body; the transport adds the length and keeps frames of one class in order. Bytes of every
 //! frame are laid down in `docs/protocol.md`; the caps are in [`crate::limits`].
 
+mod checkpoint;
 mod codec;
 mod tree;
 
@@ -11,11 +12,18 @@ use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, OpHash, Position,
 use crate::input::Class;
 use crate::limits::*;
 
+pub use checkpoint::{Attest, CheckpointPiece, Fetch, Offer};
 use codec::list;
 pub use tree::{TREE_DEPTH, TreePath, TreePlace};
 
 /// The protocol version that this build speaks; a hello states the range.
 pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Bits of [`Hello::features`].
+pub mod feature {
+    /// Takes frames about checkpoints, and floors in frontiers.
+    pub const CHECKPOINTS: u64 = 1;
+}
 
 /// Names a shared space on one link: the first 8 bytes of the tag under which the two found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,6 +178,14 @@ pub enum Frame {
         /// The piece.
         bytes: Vec<u8>,
     },
+    /// The sender holds a checkpoint. Comes before the `Frontier` of a peer that may lack everything.
+    Checkpoint(Offer),
+    /// Asks for a checkpoint's bytes.
+    Fetch(Fetch),
+    /// Bytes of a checkpoint.
+    CheckpointPiece(CheckpointPiece),
+    /// The sender's word for a checkpoint.
+    Attest(Attest),
 }
 
 /// The first frame.
@@ -179,7 +195,7 @@ pub struct Hello {
     pub min_version: u16,
     /// Newest protocol version spoken.
     pub max_version: u16,
-    /// Bits for optional features; none yet.
+    /// Bits for optional features; see [`feature`]. Unknown ones are ignored.
     pub features: u64,
     /// Fresh for this link.
     pub nonce: [u8; 32],
@@ -236,6 +252,8 @@ pub struct Held {
     pub position: Position,
     /// Of a forked journal, the branch. This build keeps one branch, names none, and ignores what is said of others.
     pub branch: Option<Branch>,
+    /// Entries up to this `seq` are not held any more, or never were: a checkpoint stands for them. 0 if all are held.
+    pub floor: u64,
 }
 
 /// One branch of a forked journal.
@@ -249,7 +267,7 @@ pub struct Branch {
 
 impl From<(JournalId, Position)> for Held {
     fn from((journal, position): (JournalId, Position)) -> Held {
-        Held { journal, position, branch: None }
+        Held { journal, position, branch: None, floor: 0 }
     }
 }
 

@@ -10,12 +10,13 @@ use std::fmt::Write;
 
 use farshore_core::bytes::Writer;
 use farshore_core::change::{self, compact};
+use farshore_core::checkpoint::Attestation;
 use farshore_core::document::{Document, Edit, GenesisScope, derived_actor};
 use farshore_core::entropy::Entropy;
 use farshore_core::entry::{Dep, Entry, Group, Header};
 use farshore_core::id::{
-    CollectionTag, DeviceId, DocumentId, EntryHash, Incarnation, JournalId, OpHash, Position, SpaceId, StoreId, hex,
-    unhex,
+    CheckpointId, CollectionTag, DeviceId, DocumentId, EntryHash, Incarnation, JournalId, OpHash, Position, SpaceId,
+    StoreId, hex, unhex,
 };
 use farshore_core::input::Class;
 use farshore_core::keys::{self, DeviceCertificate, DeviceKeys, UserKey};
@@ -25,8 +26,8 @@ use farshore_core::seal;
 use farshore_core::time::HybridTime;
 use farshore_core::value::Value;
 use farshore_core::wire::{
-    self, Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, Rank, RosterPosition, State, TreePath,
-    TreePlace,
+    self, Attest, Branch, CheckpointPiece, Fetch, Frame, Frontier, Handle, Held, Hello, Of, Offer, PeerHint, Range,
+    Rank, RosterPosition, State, TreePath, TreePlace,
 };
 
 const ENTRIES: &str = include_str!("vectors/entry.txt");
@@ -224,6 +225,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
     let roster = RosterPosition { author: DeviceId([0x74; 32]), seq: 4, hash: OpHash([0x75; 32]) };
     let position = (journal(), Position { seq: 3, hash: EntryHash([0x76; 32]) });
     let frontier = Frontier { handle, answer: true, more: false, arrival: 1_000, positions: vec![position.into()] };
+    let floored = Frontier { positions: vec![Held { floor: 2, ..position.into() }], ..frontier.clone() };
     let branch = Branch { first: EntryHash([0x79; 32]), common: 1 };
     let forked = Frontier {
         positions: vec![position.into(), Held { branch: Some(branch), ..position.into() }],
@@ -263,6 +265,7 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         ("frontier-branch", Class::Ctl, Frame::Frontier(forked)),
         ("scope", Class::Ctl, Frame::Scope { handle, more: true, rest: Rank::None, ranks }),
         ("scope-rest", Class::Ctl, Frame::Scope { handle, more: false, rest: Rank::Normal, ranks: vec![] }),
+        ("frontier-floor", Class::Ctl, Frame::Frontier(floored)),
         ("tree", Class::Ctl, Frame::Tree { handle, more: true, places }),
         ("want-branch", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![of_branch] }),
         ("want-entry", Class::Ctl, Frame::Want { handle, more: false, ranges: vec![one] }),
@@ -277,8 +280,24 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
     ]
 }
 
+/// Frames about checkpoints.
+fn checkpoint_frames() -> Vec<(&'static str, Class, Frame)> {
+    let (handle, id) = (HANDLE, CheckpointId([0x81; 32]));
+    let attestation = Attestation { device: device().id(), signature: [0x82; 64] };
+    let offer = Offer { handle, head: vec![0x83; 5], attestations: vec![attestation] };
+    let fetch = Fetch { handle, id, part: 2, offset: 65_000, last: 7 };
+    let piece = CheckpointPiece { handle, id, part: 2, total: 70_000, offset: 65_000, bytes: vec![0x84; 5_000] };
+    let attest = Attest { handle, collection: place().0, statement: [0x85; 32], attestation };
+    vec![
+        ("checkpoint", Class::Ctl, Frame::Checkpoint(offer)),
+        ("fetch", Class::Ctl, Frame::Fetch(fetch)),
+        ("checkpoint-piece", Class::Bulk, Frame::CheckpointPiece(CheckpointPiece { bytes: vec![0x84; 50], ..piece })),
+        ("attest", Class::Ctl, Frame::Attest(attest)),
+    ]
+}
+
 fn frames() -> Vec<(&'static str, Class, Frame)> {
-    link_frames().into_iter().chain(space_frames()).collect()
+    link_frames().into_iter().chain(space_frames()).chain(checkpoint_frames()).collect()
 }
 
 /// A frame's name in the pinned file.
@@ -293,7 +312,7 @@ fn name(of: &str, class: Class) -> String {
 
 /// Frames that end in bytes without a length: only what they carry tells whether it is whole.
 fn ends_open(frame: &Frame) -> bool {
-    matches!(frame, Frame::Entry { .. } | Frame::Part { .. })
+    matches!(frame, Frame::Entry { .. } | Frame::Part { .. } | Frame::CheckpointPiece(_))
 }
 
 #[test]
@@ -451,6 +470,9 @@ fn a_frame_cut_anywhere_or_followed_by_anything_is_refused() {
             // Parts are put together up to their total: a cut one leaves a gap before the next, or the entry unfinished.
             Ok(Frame::Part { bytes, .. }) => {
                 matches!(&frame, Frame::Part { bytes: full, .. } if bytes.len() == full.len())
+            }
+            Ok(Frame::CheckpointPiece(piece)) => {
+                matches!(&frame, Frame::CheckpointPiece(full) if piece.bytes.len() == full.bytes.len())
             }
             Ok(_) => true,
         };

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use farshore_core::id::{CollectionTag, DocKey, DocumentId};
 use farshore_core::input::{DocEdit, DocOp, Request};
 use farshore_core::job::WriteError;
-use farshore_core::output::{Edited, Reply};
+use farshore_core::output::{CheckpointMade, Edited, Reply};
 use farshore_core::value::Value;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -91,6 +91,21 @@ impl<T> Collection<T> {
         let request = Request::DocumentIds { space: self.space.id(), collection: self.tag, keys };
         match self.node().ask(request).await? {
             Reply::DocumentIds(ids) => Ok(ids),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a checkpoint of the collection as it is now, from which devices that join later begin instead of taking every
+    /// entry. Edits go on meanwhile. It returns when the checkpoint is durable.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when this device may not write, the collection holds nothing, or it is too large for one.
+    ///
+    /// Cost: all entries since the last checkpoint are read and unsealed, and every document is loaded once.
+    pub async fn checkpoint(&self) -> Result<CheckpointMade, Error> {
+        let request = Request::Checkpoint { space: self.space.id(), collection: self.tag };
+        match self.node().ask(request).await? {
+            Reply::Checkpoint(made) => Ok(made),
             other => Err(unexpected(&other)),
         }
     }

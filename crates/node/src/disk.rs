@@ -279,6 +279,9 @@ pub(crate) fn batch_bytes(batch: &Batch) -> usize {
             record.len() + content + view
         }
         StoreOp::PutRejected { reason, .. } => reason.len(),
+        StoreOp::PutCheckpoint { record, .. } => record.len(),
+        StoreOp::PutPart { bytes, .. } => bytes.len(),
+        StoreOp::DropCheckpoint { .. } => 0,
     };
     batch.ops.iter().map(|this| RECORD + op(this)).sum()
 }

@@ -99,7 +99,7 @@ pub use farshore_core::id::{
 };
 pub use farshore_core::input::{DocEdit, DocOp, MemberInfo};
 pub use farshore_core::job::WriteError;
-pub use farshore_core::output::{Edited, RequestError};
+pub use farshore_core::output::{CheckpointMade, Edited, RequestError};
 pub use farshore_core::role::Role;
 pub use farshore_core::value::{Tagged, Value};
 pub use farshore_net::{

@@ -239,7 +239,7 @@ impl Node {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn sync_now(&self) -> Result<(), Error> {
-        self.ask(Request::SyncNow).await.map(|_| ())
+        self.ask(Request::SyncNow { space: None }).await.map(|_| ())
     }
 
     /// Changes how this device calls itself in spaces that it joins or founds from now on.

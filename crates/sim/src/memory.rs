@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use farshore_core::batch::{
-    Batch, Boot, BootSpace, ContentOp, JournalState, Load, Loaded, StoreOp, StoredDocument, ViewOp,
+    Batch, Boot, BootSpace, ContentOp, JournalState, Load, Loaded, Slot, StoreOp, StoredDocument, ViewOp,
 };
 use farshore_core::id::{CollectionTag, DeviceId, DocKey, DocumentId, EntryHash, JournalId, OpHash, Position, SpaceId};
 
@@ -17,6 +17,7 @@ pub struct MemoryStore {
     documents: BTreeMap<(DocKey, u32), StoredDocument>,
     views: BTreeMap<(DocKey, u32), Vec<u8>>,
     invitations: BTreeMap<[u8; 16], Vec<u8>>,
+    parts: BTreeMap<(Slot, u32), Vec<u8>>,
     /// Items that no member may see, kept for their author.
     pub rejected: Vec<(SpaceId, JournalId, Position, String)>,
 }
@@ -27,6 +28,7 @@ struct SpaceRows {
     roster: Vec<(OpHash, Vec<u8>)>,
     journals: BTreeMap<JournalId, JournalState>,
     peers: BTreeMap<DeviceId, Vec<u8>>,
+    checkpoints: BTreeMap<(CollectionTag, Slot), Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -66,6 +68,16 @@ impl MemoryStore {
             }
             StoreOp::PutRejected { space, journal, position, reason } => {
                 self.rejected.push((space, journal, position, reason));
+            }
+            StoreOp::PutCheckpoint { space, collection, slot, record } => {
+                self.spaces.entry(space).or_default().checkpoints.insert((collection, slot), record);
+            }
+            StoreOp::PutPart { slot, part, bytes } => {
+                self.parts.insert((slot, part), bytes);
+            }
+            StoreOp::DropCheckpoint { space, collection, slot } => {
+                self.spaces.entry(space).or_default().checkpoints.remove(&(collection, slot));
+                self.parts.retain(|(of, _), _| *of != slot);
             }
         }
     }
@@ -107,6 +119,7 @@ impl MemoryStore {
                 };
                 Loaded::Hashes(places.iter().map(hashes).collect())
             }
+            Load::Part { slot, part } => Loaded::Part(self.parts.get(&(*slot, *part)).cloned()),
             Load::Entries { space, journal, from, to, limit_bytes, skip } => {
                 let mut bytes = 0;
                 let entries = self.at(*space, *journal, *from, *to).filter(|(position, _)| position != skip);
@@ -134,6 +147,7 @@ impl MemoryStore {
                     roster: rows.roster.iter().map(|(_, bytes)| bytes.clone()).collect(),
                     journals: rows.journals.iter().map(|(id, state)| (*id, state.clone())).collect(),
                     peers: rows.peers.iter().map(|(device, record)| (*device, record.clone())).collect(),
+                    checkpoints: rows.checkpoints.iter().map(|((tag, slot), r)| (*tag, *slot, r.clone())).collect(),
                 })
                 .collect(),
             invitations: self.invitations.iter().map(|(ticket, record)| (*ticket, record.clone())).collect(),
@@ -145,6 +159,11 @@ impl MemoryStore {
         let first = (space, journal, Position { seq: from, hash: EntryHash([0; 32]) });
         let last = (space, journal, Position { seq: to, hash: EntryHash([255; 32]) });
         self.entries.range(first..=last).map(|((_, _, position), bytes)| (*position, bytes))
+    }
+
+    /// How many parts of checkpoints are kept.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
     }
 
     /// A document's view.

@@ -23,6 +23,7 @@ fn common(count: u32) -> Vec<(JournalId, JournalState)> {
         let (collection, incarnation) = (CollectionTag([3; 16]), Incarnation([4; 16]));
         let held = Position { seq: 1 + u64::from(index % 7), hash: EntryHash([index as u8; 32]) };
         let state = JournalState {
+            floor: 0,
             held,
             applied: held.seq,
             arrival: 1 + u64::from(index),

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use farshore_core::batch::{Batch, ContentOp, JournalState, StoreOp, ViewOp};
+use farshore_core::batch::{Batch, ContentOp, JournalState, Slot, StoreOp, ViewOp};
 use farshore_core::id::{CollectionTag, DocKey, JournalId, OpHash, SpaceId};
 use redb::WriteTransaction;
 
 use crate::error::StoreError;
 use crate::store::{Store, own_key};
 use crate::tables::{
-    COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, META_NAME_BYTES, NAME, PEERS, REJECTED, ROSTER,
-    ROSTER_SEEN, SNAPSHOTS, SPACES, STORE, TAILS, VIEWS, key, row,
+    CHECKPOINTS, COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, META_NAME_BYTES, NAME, PARTS, PEERS,
+    REJECTED, ROSTER, ROSTER_SEEN, SNAPSHOTS, SPACES, STORE, TAILS, VIEWS, key, row,
 };
 use crate::value::{CollectionRow, Counters, DocumentRow, JournalRow, Row, SpaceRow, Tags, Writable};
 
@@ -59,6 +59,8 @@ struct Writer<'t> {
     peers: Writable<'t, 36>,
     invitations: Writable<'t, 16>,
     rejected: Writable<'t, 108>,
+    checkpoints: Writable<'t, 36>,
+    parts: Writable<'t, 20>,
     counters: Counters,
     counters_before: Counters,
     known_spaces: BTreeMap<SpaceId, u32>,
@@ -97,6 +99,8 @@ impl<'t> Writer<'t> {
             peers: Writable::open(txn, PEERS, tags)?,
             invitations: Writable::open(txn, INVITATIONS, tags)?,
             rejected: Writable::open(txn, REJECTED, tags)?,
+            checkpoints: Writable::open(txn, CHECKPOINTS, tags)?,
+            parts: Writable::open(txn, PARTS, tags)?,
             counters,
             counters_before: counters,
             known_spaces: BTreeMap::new(),
@@ -138,6 +142,16 @@ impl<'t> Writer<'t> {
                 let space = self.space(space)?;
                 self.rejected.put(&key::rejected(space, journal, position), reason.as_bytes())
             }
+            StoreOp::PutCheckpoint { space, collection, slot, record } => {
+                let space = self.space(space)?;
+                self.checkpoints.put(&key::checkpoint(space, collection, slot), record)
+            }
+            StoreOp::PutPart { slot, part, bytes } => self.parts.put(&key::part_of(slot, *part), bytes),
+            StoreOp::DropCheckpoint { space, collection, slot } => {
+                let space = self.space(space)?;
+                self.checkpoints.remove(&key::checkpoint(space, collection, slot))?;
+                self.drop_parts(slot)
+            }
         }
     }
 
@@ -167,6 +181,14 @@ impl<'t> Writer<'t> {
         };
         self.roster.put(&key::roster(space, n), bytes)?;
         self.roster_seen.put(&seen, &n.to_be_bytes())
+    }
+
+    fn drop_parts(&mut self, slot: &Slot) -> Result<(), StoreError> {
+        let (first, last) = key::range(slot);
+        while let Some(key) = self.parts.last_key(&first, &last)? {
+            self.parts.remove(&key)?;
+        }
+        Ok(())
     }
 
     fn put_journal(&mut self, space: &SpaceId, journal: &JournalId, state: &JournalState) -> Result<(), StoreError> {

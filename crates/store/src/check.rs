@@ -10,8 +10,8 @@ use crate::error::StoreError;
 use crate::load::Snapshot;
 use crate::store::guarded;
 use crate::tables::{
-    COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, PEERS, REJECTED, ROSTER, ROSTER_SEEN, SNAPSHOTS,
-    SPACES, STORE, TAILS, TableSpec, VIEWS, key,
+    CHECKPOINTS, COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, PARTS, PEERS, REJECTED, ROSTER,
+    ROSTER_SEEN, SNAPSHOTS, SPACES, STORE, TAILS, TableSpec, VIEWS, key,
 };
 use crate::value::{CollectionRow, DocumentRow, JournalRow, Row, SpaceRow};
 
@@ -93,6 +93,8 @@ pub(crate) fn check(snapshot: Snapshot<'_>) -> Report {
     pass(snapshot, &PEERS, &mut report, tag_only);
     pass(snapshot, &INVITATIONS, &mut report, tag_only);
     pass(snapshot, &REJECTED, &mut report, tag_only);
+    pass(snapshot, &CHECKPOINTS, &mut report, tag_only);
+    pass(snapshot, &PARTS, &mut report, tag_only);
     journals(snapshot, &mut report);
     documents(snapshot, &mut report);
     roster(&mut report);
@@ -140,7 +142,7 @@ fn pass<const N: usize>(
     report.rows.push((spec.name, rows));
 }
 
-/// Every journal is held without a gap from 1 to where it says, and ends in the entry that it says.
+/// Every journal is held without a gap from its floor to where it says, and ends in the entry that it says.
 fn journals(snapshot: Snapshot<'_>, report: &mut Report) {
     let mut held: BTreeMap<u32, Option<(JournalId, JournalState)>> = BTreeMap::new();
     pass(snapshot, &JOURNALS, report, |_, key, bytes| {
@@ -157,7 +159,8 @@ fn journals(snapshot: Snapshot<'_>, report: &mut Report) {
             report.problem(ENTRIES.name, key, "no journal has this number");
             return Ok(());
         };
-        let (next, met) = found.entry(number).or_insert((1, false));
+        let floor = state.as_ref().map_or(0, |(_, state)| state.floor);
+        let (next, met) = found.entry(number).or_insert((floor + 1, false));
         if position.seq == *next {
             *next += 1;
         }
@@ -167,13 +170,16 @@ fn journals(snapshot: Snapshot<'_>, report: &mut Report) {
     report.journals = held.values().flatten().count() as u64;
     report.entries = report.rows.last().map_or(0, |(_, rows)| *rows);
     for (number, (journal, state)) in held.iter().filter_map(|(number, held)| Some((number, held.as_ref()?))) {
-        let (next, met) = found.get(number).copied().unwrap_or((1, false));
+        let (next, met) = found.get(number).copied().unwrap_or((state.floor + 1, false));
         let key = journal.to_bytes();
         if next <= state.held.seq {
             let what = format!("entry {next} is missing, of {} that are recorded as held", state.held.seq);
             report.problem(JOURNALS.name, &key, what);
-        } else if state.held.seq > 0 && !met {
+        } else if state.held.seq > state.floor && !met {
             report.problem(JOURNALS.name, &key, format!("the last entry, {}, has another hash", state.held.seq));
+        }
+        if state.floor > state.applied {
+            report.problem(JOURNALS.name, &key, "its floor is beyond what is recorded as applied");
         }
         if state.applied > state.held.seq {
             report.problem(JOURNALS.name, &key, "more entries are recorded as applied than as held");

@@ -1,13 +1,13 @@
 //! Reading for the core: what it boots from, documents and entries.
 
 use farshore_core::batch::{Boot, BootSpace, JournalState, Load, Loaded, StoredDocument};
-use farshore_core::id::{DeviceId, DocKey, EntryHash, JournalId, Position, SpaceId};
+use farshore_core::id::{CollectionTag, DeviceId, DocKey, EntryHash, JournalId, Position, SpaceId};
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use crate::error::StoreError;
 use crate::tables::{
-    COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, PEERS, ROSTER, SNAPSHOTS, SPACES, TAILS, TableSpec,
-    key,
+    CHECKPOINTS, COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, PARTS, PEERS, ROSTER, SNAPSHOTS, SPACES,
+    TAILS, TableSpec, key,
 };
 use crate::value::{CollectionRow, DocumentRow, JournalRow, Row, SpaceRow, Tags, corrupt};
 
@@ -141,6 +141,7 @@ impl Snapshot<'_> {
                 let hashes = places.iter().map(|(journal, seq)| self.hashes(space, journal, *seq));
                 hashes.collect::<Result<_, _>>().map(Loaded::Hashes)
             }
+            Load::Part { slot, part } => Ok(Loaded::Part(self.get(&PARTS, &key::part_of(slot, *part))?)),
             Load::Entries { space, journal, from, to, limit_bytes, skip } => {
                 let mut entries: Vec<(Position, Vec<u8>)> = Vec::new();
                 let mut total = 0;
@@ -239,6 +240,11 @@ impl Snapshot<'_> {
             peers.push((DeviceId(key::part(key, 4)), record.to_vec()));
             Ok(true)
         })?;
-        Ok(BootSpace { space, record: row.record.unwrap_or_default(), roster, journals, peers })
+        let mut checkpoints = Vec::new();
+        self.walk(&CHECKPOINTS, &key::range(&prefix), |key, record| {
+            checkpoints.push((CollectionTag(key::part(key, 4)), key::part(key, 20), record.to_vec()));
+            Ok(true)
+        })?;
+        Ok(BootSpace { space, record: row.record.unwrap_or_default(), roster, journals, peers, checkpoints })
     }
 }

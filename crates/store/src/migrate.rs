@@ -7,8 +7,8 @@ use crate::error::{OpenError, Source, StoreError};
 use crate::place::Place;
 use crate::store::{own_key, put_own};
 use crate::tables::{
-    COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, PEERS, REJECTED, ROSTER, ROSTER_SEEN, SCHEMA,
-    SNAPSHOTS, SPACES, STORE, TAILS, TableSpec, VIEWS, row,
+    CHECKPOINTS, COLLECTIONS, DOCUMENTS, ENTRIES, INVITATIONS, JOURNALS, META, PARTS, PEERS, REJECTED, ROSTER,
+    ROSTER_SEEN, SCHEMA, SNAPSHOTS, SPACES, STORE, TAILS, TableSpec, VIEWS, row,
 };
 use crate::value::{Counters, Row, Tags, corrupt};
 
@@ -32,6 +32,8 @@ pub(crate) fn create(txn: &WriteTransaction, tags: &Tags, id: StoreId, place: &P
     make(txn, PEERS)?;
     make(txn, INVITATIONS)?;
     make(txn, REJECTED)?;
+    make(txn, CHECKPOINTS)?;
+    make(txn, PARTS)?;
     put_own(
         txn,
         tags,
@@ -44,10 +46,17 @@ pub(crate) fn create(txn: &WriteTransaction, tags: &Tags, id: StoreId, place: &P
     )
 }
 
-/// Checks schema and id of an opened database, and returns the place that is recorded in it.
-///
-/// There is no older schema yet. The first change of a table adds its step here: one write transaction that rewrites what
-/// changed and the `schema` row together, for each version from the found one up.
+/// Steps an older schema up, one version after another, in one transaction. The next change of a table adds its step here.
+fn step_up(txn: &WriteTransaction, tags: &Tags, found: u32) -> Result<(), StoreError> {
+    if found < 2 {
+        // Checkpoints are new; a row of `journals` may end in a floor, and none of version 1 does.
+        txn.open_table(CHECKPOINTS.definition())?;
+        txn.open_table(PARTS.definition())?;
+    }
+    put_own(txn, tags, &[(row::SCHEMA, SCHEMA.to_be_bytes().to_vec())])
+}
+
+/// Checks schema and id of an opened database, steps an older schema up, and returns the place that is recorded in it.
 ///
 /// # Errors
 /// [`OpenError::Newer`] for the future; [`OpenError::Damaged`] when a row is missing or altered.
@@ -75,21 +84,26 @@ pub(crate) fn read_own(database: &Database, tags: &Tags, source: &Source, id: St
             known: SCHEMA.into(),
         });
     }
-    if schema < SCHEMA {
+    if schema == 0 {
         return Err(damaged("its schema version is 0, which no version writes"));
     }
     if read(row::STORE)? != id.0 {
         return Err(damaged("its header page belongs to another store"));
+    }
+    if schema < SCHEMA {
+        let stepped = crate::store::write_database(database, |txn| step_up(txn, tags, schema));
+        stepped.map_err(|error| OpenError::from_store(source, error))?;
     }
     Place::decode(&read(row::PLACE)?).map_err(|_| damaged("the record of its place is malformed"))
 }
 
 #[cfg(test)]
 mod tests {
+    use farshore_core::batch::{Batch, Load, Loaded, StoreOp};
     use farshore_core::id::StoreId;
 
     use crate::store::put_own;
-    use crate::tables::{SCHEMA, row};
+    use crate::tables::{CHECKPOINTS, PARTS, SCHEMA, row};
     use crate::testing::Disk;
     use crate::{OpenError, Place, Store, StoreKey};
 
@@ -104,8 +118,29 @@ mod tests {
     #[test]
     fn a_store_of_a_newer_schema_is_refused_with_both_versions() {
         let error = with_row(row::SCHEMA, (SCHEMA + 1).to_be_bytes().to_vec()).unwrap_err();
-        assert!(matches!(error, OpenError::Newer { found: 2, known: 1, what: "schema", .. }), "{error}");
+        assert!(matches!(error, OpenError::Newer { found: 3, known: 2, what: "schema", .. }), "{error}");
         assert!(error.to_string().contains("update Farshore"), "{error}");
+    }
+
+    #[test]
+    fn a_store_of_schema_1_is_stepped_up_and_reads_and_writes_as_a_new_one() {
+        let (disk, key) = (Disk::new(), StoreKey::from_bytes([7; 64]));
+        let store = Store::create_backend(disk.backend(), &key, StoreId([1; 16]), Place::default()).unwrap();
+        let old = store.inner.write(|txn| {
+            txn.delete_table(CHECKPOINTS.definition())?;
+            txn.delete_table(PARTS.definition())?;
+            put_own(txn, &store.inner.tags, &[(row::SCHEMA, 1_u32.to_be_bytes().to_vec())])
+        });
+        old.unwrap();
+        drop(store);
+        let store = Store::open_backend(disk.backend(), &key, Place::default()).unwrap();
+        let part = StoreOp::PutPart { slot: [1; 16], part: 0, bytes: vec![2] };
+        store.apply(&[Batch { id: 1, ops: vec![part] }]).unwrap();
+        drop(store);
+        let store = Store::open_backend(disk.backend(), &key, Place::default()).unwrap();
+        let found = store.load(&Load::Part { slot: [1; 16], part: 0 }).unwrap();
+        assert_eq!(found, Loaded::Part(Some(vec![2])));
+        assert!(store.reader().check().unwrap().is_sound());
     }
 
     #[test]

@@ -308,7 +308,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result
 }
 
 /// One durable transaction: 2 syncs, of which the second makes it count.
-fn write_database(
+pub(crate) fn write_database(
     database: &Database,
     work: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {

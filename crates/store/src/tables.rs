@@ -16,7 +16,7 @@
 //!   6 journals      space no. 4, journal id 64                     journal no. 4, present 1, held seq 8, held hash 32,
 //!                                                                  applied 8, arrival 8, closed 1, fork seq 8,
 //!                                                                  fork hash 32, roster heads that the last entry cites:
-//!                                                                  count 2, 32 each
+//!                                                                  count 2, 32 each; floor 8, if there is one
 //!   7 entries       journal no. 4, seq 8, entry hash 32            sealed entry
 //!   8 documents     collection no. 4, document id 16, generation 4 flags 1, document no. 8, tail length 4, record
 //!   9 snapshots     document no. 8                                 Automerge snapshot
@@ -25,6 +25,8 @@
 //!  12 peers         space no. 4, device 32                         record
 //!  13 invitations   ticket 16                                      record
 //!  14 rejected      space no. 4, journal id 64, seq 8, hash 32     reason
+//!  15 checkpoints   space no. 4, collection tag 16, slot 16        record
+//!  16 parts         slot 16, n 4                                   sealed manifest or chunk of a checkpoint
 //! ```
 //!
 //! Integers are big-endian, so that keys sort as numbers do. A name is its length in one byte and 64 bytes, filled with zeros.
@@ -39,7 +41,7 @@
 use redb::TableDefinition;
 
 /// The version of this layout. A change of any table raises it and adds a step to `migrate.rs`.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// A table of tagged values with keys of `N` bytes.
 #[derive(Debug)]
@@ -84,9 +86,11 @@ pub(crate) const VIEWS: TableSpec<8> = TableSpec::new(11, "views");
 pub(crate) const PEERS: TableSpec<36> = TableSpec::new(12, "peers");
 pub(crate) const INVITATIONS: TableSpec<16> = TableSpec::new(13, "invitations");
 pub(crate) const REJECTED: TableSpec<108> = TableSpec::new(14, "rejected");
+pub(crate) const CHECKPOINTS: TableSpec<36> = TableSpec::new(15, "checkpoints");
+pub(crate) const PARTS: TableSpec<20> = TableSpec::new(16, "parts");
 
 /// The names of all tables.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 17] = [
     STORE.name,
     META.name,
     SPACES.name,
@@ -102,6 +106,8 @@ pub(crate) const NAMES: [&str; 15] = [
     PEERS.name,
     INVITATIONS.name,
     REJECTED.name,
+    CHECKPOINTS.name,
+    PARTS.name,
 ];
 
 /// Rows of `store`.
@@ -130,6 +136,7 @@ fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
 
 /// Keys, by table.
 pub(crate) mod key {
+    use farshore_core::batch::Slot;
     use farshore_core::id::{CollectionTag, DeviceId, DocumentId, EntryHash, JournalId, OpHash, Position, SpaceId};
 
     use super::{META_NAME_BYTES, NAME, join};
@@ -187,6 +194,14 @@ pub(crate) mod key {
 
     pub(crate) fn rejected(space: u32, journal: &JournalId, position: &Position) -> [u8; 108] {
         join(&[&space.to_be_bytes(), &journal.to_bytes(), &position.seq.to_be_bytes(), &position.hash.0])
+    }
+
+    pub(crate) fn checkpoint(space: u32, tag: &CollectionTag, slot: &Slot) -> [u8; 36] {
+        join(&[&space.to_be_bytes(), &tag.0, slot])
+    }
+
+    pub(crate) fn part_of(slot: &Slot, n: u32) -> [u8; 20] {
+        join(&[slot, &n.to_be_bytes()])
     }
 
     /// The part of a key from `at` on, of `M` bytes. A constant slice of a fixed array: it always fits.

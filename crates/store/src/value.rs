@@ -235,6 +235,9 @@ impl Row for JournalRow {
         for head in &state.cites {
             out.raw(&head.0);
         }
+        if state.floor > 0 {
+            out.u64(state.floor);
+        }
         out.finish()
     }
 
@@ -249,9 +252,16 @@ impl Row for JournalRow {
             closed: from.bool("closed")?,
             fork: Position { seq: from.u64("fork seq")?, hash: EntryHash(from.array("fork hash")?) },
             cites: Vec::new(),
+            floor: 0,
         };
         for _ in 0..from.count(ROSTER_HEADS, 32, "roster heads")? {
             state.cites.push(OpHash(from.array("roster head")?));
+        }
+        if from.remaining() > 0 {
+            state.floor = from.u64("floor")?;
+            if state.floor == 0 {
+                return Err(DecodeError::Invalid { field: "floor" });
+            }
         }
         from.end()?;
         Ok(JournalRow { number, state: present.then_some(state) })
@@ -336,7 +346,9 @@ mod tests {
             closed: true,
             cites: vec![OpHash([3; 32]), OpHash([4; 32])],
             fork: Position { seq: 1, hash: EntryHash([5; 32]) },
+            floor: 0,
         };
+        both(JournalRow { number: 1, state: Some(JournalState { floor: 1, ..state.clone() }) }, false);
         both(JournalRow { number: 1, state: Some(state) }, false);
         both(JournalRow { number: 1, state: None }, false);
         both(DocumentRow { number: 1, has_view: true, has_snapshot: false, tail: 3, record: vec![5] }, true);

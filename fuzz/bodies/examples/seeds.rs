@@ -5,6 +5,8 @@ use std::path::Path;
 
 use automerge::Automerge;
 use farshore_core::bytes::Writer;
+use farshore_core::checkpoint::Manifest;
+use farshore_core::entry::Entry;
 use farshore_core::id::unhex;
 
 #[allow(dead_code, reason = "a part is used")]
@@ -12,6 +14,7 @@ use farshore_core::id::unhex;
 mod workload;
 
 const ENTRIES: &str = include_str!("../../../crates/core/tests/vectors/entry.txt");
+const CHECKPOINT: &str = include_str!("../../../crates/core/tests/vectors/checkpoint.txt");
 const FRAMES: &str = include_str!("../../../crates/core/tests/vectors/frames.txt");
 const ROSTER: &str = include_str!("../../../crates/core/tests/vectors/roster.txt");
 
@@ -105,6 +108,25 @@ fn formats() {
     write("ticket", "seed-payload", 1, payload.as_slice());
 }
 
+fn checkpoints() {
+    let manifest = pinned(CHECKPOINT, "manifest");
+    write("checkpoint", "seed-manifest", 0, &manifest);
+    let head = manifest.len() - pinned_sealed(&manifest);
+    write("checkpoint", "seed-head", 1, &manifest[..head]);
+    write("checkpoint", "seed-chunk", 3, &pinned(CHECKPOINT, "chunk-plain"));
+    let entry = pinned(CHECKPOINT, "entry-2");
+    let sealed = Entry::decode(entry.clone()).expect("a pinned entry").sealed().len();
+    let mut contents = Writer::new();
+    contents.u32(1).bytes(&entry[..entry.len() - sealed]).u32(2);
+    contents.raw(&[5; 32]).u32(70_000).raw(&[6; 32]).u32(1);
+    write("checkpoint", "seed-contents", 2, contents.as_slice());
+}
+
+/// Length of a manifest's ciphertext.
+fn pinned_sealed(manifest: &[u8]) -> usize {
+    Manifest::decode(manifest).expect("a pinned manifest").signed.head.sealed_len as usize
+}
+
 fn changes() {
     for name in ["genesis-change", "own-change"] {
         write("change", &format!("seed-{name}"), 0, &pinned(ENTRIES, name));
@@ -134,6 +156,7 @@ fn scripts() {
 
 fn main() {
     formats();
+    checkpoints();
     changes();
     scripts();
     for (at, (kind, text)) in MESSAGES.into_iter().enumerate() {

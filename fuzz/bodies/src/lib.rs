@@ -7,6 +7,7 @@
 mod change;
 mod change_automerge;
 mod change_script;
+mod checkpoint;
 mod control;
 mod entry;
 mod frame;
@@ -28,6 +29,7 @@ mod workload;
 
 pub use change::change;
 pub use change_automerge::change_automerge;
+pub use checkpoint::checkpoint;
 pub use control::control;
 pub use entry::entry;
 pub use frame::frame;
@@ -53,6 +55,7 @@ pub type Body = fn(&[u8]) -> Outcome;
 pub const TARGETS: &[(&str, Body)] = &[
     ("change", change),
     ("change_automerge", change_automerge),
+    ("checkpoint", checkpoint),
     ("control", control),
     ("entry", entry),
     ("frame", frame),

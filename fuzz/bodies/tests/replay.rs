@@ -53,4 +53,4 @@ macro_rules! targets {
     };
 }
 
-targets! { change change_automerge control entry frame import roster_op store ticket world }
+targets! { change change_automerge checkpoint control entry frame import roster_op store ticket world }

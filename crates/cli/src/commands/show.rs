@@ -1,8 +1,8 @@
 //! Results as a person sees them.
 
 use crate::control::{
-    ChangeItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role, SpaceItem,
-    StatusItem, TicketItem, WrittenItem, decode,
+    ChangeItem, CheckpointItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role,
+    SpaceItem, StatusItem, TicketItem, WrittenItem, decode,
 };
 use crate::exit::{Exit, Failure};
 use crate::limits::LIST_ROWS_BUFFERED;
@@ -51,6 +51,7 @@ impl View {
             Request::Log { .. } => {
                 table(&["TIME", "BY", "COLLECTION", ">ENTRY", ">SIZE", "HASH"], log_row, "No entries.")
             }
+            Request::Checkpoint { .. } => View::Each(checkpoint),
             Request::Digest { .. } => View::Each(digest),
             Request::Import { .. } => View::Each(|_, _| Ok(())), // the command sums it up itself
         }
@@ -270,6 +271,16 @@ fn log_row(item: Value, table: &mut Table) -> Result<(), Failure> {
         if entry.applied { Cell::styled(hash, DIM) } else { Cell::styled(format!("{hash} (waits)"), WARNING) },
     ]);
     Ok(())
+}
+
+fn checkpoint(item: Value, printer: &mut Printer) -> Result<(), Failure> {
+    let made: CheckpointItem = decode(item)?;
+    printer.line(&format!(
+        "{} documents in {}, for entries of {}",
+        count(made.documents),
+        bytes(made.bytes),
+        bytes(made.entry_bytes)
+    ))
 }
 
 fn digest(item: Value, printer: &mut Printer) -> Result<(), Failure> {

@@ -223,6 +223,17 @@ pub struct LogItem {
     pub applied: bool,
 }
 
+/// A checkpoint that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointItem {
+    /// Documents in it, deleted ones too; one that was deleted and made again counts twice.
+    pub documents: u64,
+    /// What it takes, in bytes.
+    pub bytes: u64,
+    /// What the entries take that it stands for, in bytes.
+    pub entry_bytes: u64,
+}
+
 /// A collection's fingerprints: two devices that hold the same documents have the same ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestItem {

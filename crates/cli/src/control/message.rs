@@ -288,6 +288,11 @@ pub enum Request {
         /// How many at most.
         limit: u64,
     },
+    /// Makes a checkpoint of a collection. One [`CheckpointItem`](super::CheckpointItem).
+    Checkpoint {
+        /// Where.
+        place: Place,
+    },
     /// Computes a collection's fingerprints. One [`DigestItem`](super::DigestItem).
     Digest {
         /// Where.

@@ -18,8 +18,9 @@ pub use client::{Client, Import, Replies, Session};
 pub use endpoint::{Claim, Endpoint};
 pub use exchange::{Batches, Exchange, Executor, ReplySink};
 pub use item::{
-    ChangeItem, CheckItem, CollectionItem, ConflictItem, DigestItem, DocumentItem, ImportedItem, InitItem, LogItem,
-    MemberItem, PeerItem, ProblemItem, SpaceItem, SpaceSync, StatusItem, TicketItem, UpItem, WrittenItem,
+    ChangeItem, CheckItem, CheckpointItem, CollectionItem, ConflictItem, DigestItem, DocumentItem, ImportedItem,
+    InitItem, LogItem, MemberItem, PeerItem, ProblemItem, SpaceItem, SpaceSync, StatusItem, TicketItem, UpItem,
+    WrittenItem,
 };
 pub(crate) use item::{decode, encode};
 pub use message::{

@@ -3,8 +3,8 @@
 use super::convert;
 use super::executor::{Device, id_of, no_document};
 use crate::control::{
-    Batch, Batches, ChangeItem, ConflictItem, DigestItem, DocumentItem, DocumentName, Edit, Filter, ImportedItem,
-    Place, ReplySink, WrittenItem,
+    Batch, Batches, ChangeItem, CheckpointItem, ConflictItem, DigestItem, DocumentItem, DocumentName, Edit, Filter,
+    ImportedItem, Place, ReplySink, WrittenItem,
 };
 use crate::exit::{Exit, Failure};
 use crate::formats::Fields;
@@ -221,6 +221,12 @@ impl Device {
             }
         }
         Ok(())
+    }
+
+    pub(super) async fn checkpoint(&self, place: &Place, replies: &ReplySink) -> Result<(), Failure> {
+        let made = self.collection(place).await?.checkpoint().await?;
+        let item = CheckpointItem { documents: made.lives, bytes: made.bytes, entry_bytes: made.entry_bytes };
+        replies.item(&item).await
     }
 
     pub(super) async fn digest(&self, place: &Place, replies: &ReplySink) -> Result<(), Failure> {

@@ -89,6 +89,7 @@ impl Device {
             Request::Log { space, collection, limit } => {
                 self.log(space.as_deref(), collection.as_deref(), limit, &replies).await
             }
+            Request::Checkpoint { place } => self.checkpoint(&place, &replies).await,
             Request::Digest { place } => self.digest(&place, &replies).await,
         }
     }

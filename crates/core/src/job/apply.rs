@@ -12,13 +12,15 @@ use std::sync::Arc;
 use automerge::Change;
 
 use super::write::{finish, finish_former};
-use super::{Applied, ApplyEntry, ApplyJob, DocSource, Lacking, WorkedDocument};
+use super::{Applied, ApplyEntry, ApplyJob, DocSource, Lacking, RestoreJob, Restored, SealedChunk, WorkedDocument};
 use crate::change::{self, Admission, AncestorIndex, DecodedChange, Refusal, compact};
+use crate::checkpoint::check::{self, Reading};
+use crate::checkpoint::chunk::{Run, Segment, Spot};
 use crate::document::{self, derived_actor};
-use crate::id::{DocKey, JournalId, SpaceId};
+use crate::id::{DocKey, JournalId, Position, SpaceId};
 use crate::limits::CHANGE_BYTES;
 use crate::payload::{Item, ItemBody, PackedChange};
-use crate::record::{OpenDocument, Place};
+use crate::record::{OpenDocument, Place, Tombstone};
 
 /// One life of a document on the bench.
 struct Life {
@@ -33,8 +35,20 @@ struct Life {
 /// What an accepted item does to a life.
 enum Step {
     Begin,
-    Change { change: Change, chunk: Vec<u8>, place: Place },
-    Entomb { heads: Vec<[u8; 32]>, place: Place },
+    Change {
+        change: Change,
+        chunk: Vec<u8>,
+        place: Place,
+    },
+    Entomb {
+        heads: Vec<[u8; 32]>,
+        place: Place,
+    },
+    /// Says which entries brought heads, and which deleted; of a checkpoint.
+    Told {
+        heads: BTreeMap<[u8; 32], Place>,
+        tombstone: Option<Tombstone>,
+    },
 }
 
 /// A document and a generation.
@@ -153,6 +167,69 @@ impl Bench {
     }
 }
 
+/// Brings chunks of a checkpoint into documents. They were checked whole; here their changes go beside those that the documents
+/// have already, by the same index.
+pub(super) fn restore(job: RestoreJob) -> Restored {
+    let RestoreJob { space, collection, chunks, reading, edit_wins, documents, former } = job;
+    let keys: Vec<DocKey> = documents.iter().map(|(key, _)| *key).collect();
+    let mut brought = BTreeSet::new();
+    let worked = lay_out(documents, former).and_then(|mut bench| {
+        let mut heads = BTreeMap::new();
+        for segment in chunks.iter().map(SealedChunk::open).collect::<Result<Vec<_>, _>>()?.iter().flatten() {
+            let key = DocKey { space, collection, document: segment.document };
+            plan_segment(&mut bench, key, &reading, segment, &mut heads).map_err(|refused| {
+                let reason = match refused {
+                    Refused::Rule(reason) | Refused::Ours(reason) => reason,
+                    Refused::Lacks(_) => "a change before one of its changes is not here".to_owned(),
+                };
+                format!("document {}: {reason}", segment.document)
+            })?;
+        }
+        carry_out(bench, edit_wins, false, &mut brought)
+    });
+    match worked {
+        Ok(documents) => Restored { brought, failed: None, documents },
+        Err(reason) => {
+            let documents = keys.into_iter().map(WorkedDocument::lost).collect();
+            Restored { brought: BTreeSet::new(), failed: Some(reason), documents }
+        }
+    }
+}
+
+/// Plans a segment; `heads` are those of the life that its segments are under way of.
+fn plan_segment(
+    bench: &mut Bench,
+    key: DocKey,
+    reading: &Reading,
+    segment: &Segment,
+    heads: &mut BTreeMap<[u8; 32], Run>,
+) -> Result<(), Refused> {
+    let life = bench.life(key, segment.generation)?;
+    if !life.known && life.plan.is_empty() {
+        life.plan.push(Step::Begin);
+    }
+    for restored in reading.restore(segment)? {
+        let (change, run) = (restored.change, restored.run);
+        for dep in change.deps() {
+            heads.remove(&dep.0);
+        }
+        heads.insert(change.hash().0, run);
+        if life.index.admit(&change).map_err(|error| refusal(key, error))? == Admission::Known {
+            continue;
+        }
+        // Which entry it is, by hash, is told of heads only, at the end.
+        let place = reading.place(&Spot { journal: run.journal, seq: run.seq, hash: Position::START.hash })?;
+        let chunk = change.into_bytes();
+        let change = Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
+        life.plan.push(Step::Change { change, chunk, place });
+    }
+    if let Some(end) = &segment.end {
+        let heads = check::heads(reading, &std::mem::take(heads), end)?;
+        life.plan.push(Step::Told { heads, tombstone: check::tombstone(reading, end)? });
+    }
+    Ok(())
+}
+
 /// Validates one entry against everything planned before it.
 ///
 /// # Errors
@@ -195,15 +272,20 @@ fn plan_item(
             for packed in changes {
                 let decoded = unpack(&key.space, journal, item, packed, previous)?;
                 previous = Some(decoded.hash());
-                if life.index.admit(&decoded).map_err(|e| refusal(key, e))? == Admission::Known {
-                    continue; // A genesis change that came in another journal too.
-                }
+                let known = life.index.admit(&decoded).map_err(|e| refusal(key, e))? == Admission::Known;
                 let genesis = matches!(packed, PackedChange::Genesis { .. });
+                if known && !genesis {
+                    continue;
+                }
                 let chunk = decoded.into_bytes();
                 let change =
                     Change::from_bytes(chunk.clone()).map_err(|e| format!("Automerge refuses a change: {e}"))?;
+                // Known or not: else an entry that passes another's change off as one would be sound for those only who have that.
                 if genesis && !is_genesis(life_key, life, steps, &change) {
                     return Err(Refused::Rule("a change claims to be a genesis change and is none".into()));
+                }
+                if known {
+                    continue; // It came in another journal too.
                 }
                 steps.push((life_key, Step::Change { change, chunk, place }));
             }
@@ -304,7 +386,7 @@ fn carry_out_one(
         return Ok((open, None));
     }
     let (mut chunks, mut waiting) = (Vec::new(), Vec::new());
-    let mut brought = BTreeMap::new();
+    let (mut brought, mut told) = (BTreeMap::new(), BTreeMap::new());
     for step in plan {
         match step {
             Step::Begin => {}
@@ -316,11 +398,20 @@ fn carry_out_one(
                 waiting.push(change);
             }
             Step::Entomb { heads, place } => open.record.entomb(&heads, place),
+            Step::Told { heads, tombstone } => {
+                told.extend(heads);
+                if let Some(Tombstone { heads, places }) = tombstone {
+                    places.into_iter().for_each(|place| open.record.entomb(&heads, place));
+                }
+            }
         }
     }
     if !waiting.is_empty() {
         open.document.apply(waiting).map_err(|e| format!("document {}: {e}", key.document))?;
     }
     open.record.set_heads(&open.document.heads(), &brought);
+    for (head, place) in told {
+        open.record.heads.entry(head).and_modify(|noted| *noted = place);
+    }
     Ok((open, Some(chunks)))
 }

@@ -3,9 +3,11 @@
 //! A job reads nothing but itself, so the node runs it on any worker and the simulator runs it inline, with the same result.
 
 mod apply;
+mod checkpoint;
 mod open;
 mod write;
 
+pub use checkpoint::{CheckpointJob, CheckpointStep, LifeId, SealedChunk};
 pub(crate) use write::op_bytes as edit_bytes;
 
 use std::collections::BTreeSet;
@@ -14,9 +16,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::batch::{ContentOp, StoredDocument, ViewOp};
+use crate::checkpoint::check::Reading;
 use crate::document::EditError;
 use crate::entry::{Entry, Header};
-use crate::id::{DocKey, DocumentId, JournalId, Position, SpaceId};
+use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocEdit;
 use crate::keys::DeviceKeys;
 use crate::payload::Item;
@@ -32,6 +35,10 @@ pub enum Job {
     Write(Box<WriteJob>),
     /// Applies entries of others to documents.
     Apply(Box<ApplyJob>),
+    /// One step of making or checking a checkpoint.
+    Checkpoint(Box<CheckpointJob>),
+    /// Brings chunks of a checked checkpoint into documents.
+    Restore(Box<RestoreJob>),
 }
 
 /// What a [`Job`] gave.
@@ -43,6 +50,10 @@ pub enum JobResult {
     Written(Box<Written>),
     /// See [`Applied`].
     Applied(Box<Applied>),
+    /// See [`CheckpointStep`].
+    Checkpoint(Box<CheckpointStep>),
+    /// See [`Restored`].
+    Restored(Box<Restored>),
     /// The job panicked: a fault of ours, or a hostile document that got through. What it held is lost from memory, not from
     /// the store.
     Panicked(String),
@@ -55,6 +66,8 @@ impl Job {
             Job::Open(tasks) => JobResult::Opened(open::run(tasks)),
             Job::Write(job) => JobResult::Written(Box::new(write::run(*job))),
             Job::Apply(job) => JobResult::Applied(Box::new(apply::run(*job))),
+            Job::Checkpoint(job) => JobResult::Checkpoint(Box::new(checkpoint::run(*job))),
+            Job::Restore(job) => JobResult::Restored(Box::new(apply::restore(*job))),
         }
     }
 
@@ -64,6 +77,8 @@ impl Job {
             Job::Open(_) => "open",
             Job::Write(_) => "write",
             Job::Apply(_) => "apply",
+            Job::Checkpoint(_) => "checkpoint",
+            Job::Restore(_) => "restore",
         }
     }
 }
@@ -241,6 +256,36 @@ pub struct Applied {
     pub rejected: Option<String>,
     /// What the one after them builds on and is not here, though all that its header names is.
     pub lacks: Option<Lacking>,
+    /// Hashes of the changes that were applied.
+    pub brought: BTreeSet<[u8; 32]>,
+    /// A damaged document of this device's own store, or a fault of ours: nothing was applied.
+    pub failed: Option<String>,
+    /// Every document, changed or not.
+    pub documents: Vec<WorkedDocument>,
+}
+
+/// Chunks of a checkpoint that was checked whole: as many as it takes until no document goes on in the next.
+#[derive(Debug)]
+pub struct RestoreJob {
+    /// The space.
+    pub space: SpaceId,
+    /// The collection.
+    pub collection: CollectionTag,
+    /// The chunks.
+    pub chunks: Vec<SealedChunk>,
+    /// How to read them.
+    pub reading: Reading,
+    /// Whether a concurrent edit beats a deletion in this collection.
+    pub edit_wins: bool,
+    /// The present life of every document in them.
+    pub documents: Vec<(DocKey, DocSource)>,
+    /// The former lives in them.
+    pub former: Vec<(DocKey, u32, DocSource)>,
+}
+
+/// What became of the chunks.
+#[derive(Debug)]
+pub struct Restored {
     /// Hashes of the changes that were applied.
     pub brought: BTreeSet<[u8; 32]>,
     /// A damaged document of this device's own store, or a fault of ours: nothing was applied.

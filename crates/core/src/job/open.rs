@@ -26,7 +26,7 @@ pub(super) fn run(tasks: Vec<OpenTask>) -> Vec<Opened> {
     tasks.into_iter().map(open).collect()
 }
 
-fn unseal(entry: &crate::entry::Entry, key: &seal::EpochKey) -> Content {
+pub(super) fn unseal(entry: &crate::entry::Entry, key: &seal::EpochKey) -> Content {
     let key = seal::content_key(key, &entry.header.journal.collection);
     let Ok(plain) = seal::open(&key, &entry.header.bound_bytes(), entry.sealed()) else {
         return Content::Broken("its payload was not sealed under the key that it names".into());

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Replica;
+use super::checkpoint::Held;
 use super::link::Link;
 use super::space::Source;
-use crate::batch::{Batch, StoreOp};
+use crate::batch::{Batch, Slot, StoreOp};
 use crate::breakage::{Breakage, unordered};
 use crate::entry::Entry;
-use crate::id::{CollectionTag, DocumentId, JournalId, SpaceId};
+use crate::id::{CollectionTag, DocumentId, JournalId, Position, SpaceId};
 use crate::input::{LinkId, RequestId};
 use crate::job::WriteError;
 use crate::output::{ArrivedEntry, Edited, Event, Output, Reply};
@@ -64,6 +65,30 @@ pub(super) enum Effect {
     Joined {
         space: SpaceId,
         ticket: [u8; 16],
+    },
+    /// Chunks of a checkpoint that is being made are kept: the next can be made.
+    ChunksKept {
+        space: SpaceId,
+        collection: CollectionTag,
+        slot: Slot,
+    },
+    /// Parts of a checkpoint that comes from a peer are kept, or documents of it.
+    PartsKept {
+        space: SpaceId,
+        collection: CollectionTag,
+        slot: Slot,
+    },
+    /// A checkpoint is whole.
+    CheckpointHeld {
+        space: SpaceId,
+        collection: CollectionTag,
+        held: Box<Held>,
+    },
+    /// A checkpoint has brought journals to its frontier.
+    JournalsReached {
+        space: SpaceId,
+        collection: CollectionTag,
+        reached: Vec<(JournalId, Position, u64)>,
     },
 }
 
@@ -143,6 +168,12 @@ impl Replica {
                 Effect::RosterEnd(space, link) => self.roster_ended(link, space),
                 Effect::Welcome { link, ticket, space, certificate } => self.welcome(link, ticket, space, &certificate),
                 Effect::Joined { space, ticket } => self.joined(space, ticket),
+                Effect::ChunksKept { space, collection, slot } => self.chunks_kept(space, collection, slot),
+                Effect::PartsKept { space, collection, slot } => self.parts_kept((space, collection, slot)),
+                Effect::CheckpointHeld { space, collection, held } => self.checkpoint_held(space, collection, *held),
+                Effect::JournalsReached { space, collection, reached } => {
+                    self.journals_reached(space, collection, reached);
+                }
             }
         }
         self.tell(news);
@@ -156,6 +187,7 @@ impl Replica {
         }
         for (space, collection) in pump {
             self.pump(space, collection);
+            self.checkpoint_due(space, collection);
         }
     }
 

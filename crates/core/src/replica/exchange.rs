@@ -11,12 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::descent::Descent;
 use super::frontier::Reach;
+use super::offer::Fetching;
 use super::scope::{Scopes, tree_of};
+use crate::checkpoint::{Attestation, SignedHead};
 use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, Position, SpaceId, StoreId};
 use crate::input::LinkId;
 use crate::limits::FRAME_POSITIONS;
 use crate::output::Event;
-use crate::wire::{Frame, Frontier, Handle, Held, RosterPosition, State};
+use crate::wire::{Fetch, Frame, Frontier, Handle, Held, Offer, RosterPosition, State};
 
 /// Where the exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,11 @@ pub(super) struct SpaceLink {
     pub(super) offered: BTreeMap<JournalId, u64>,
     /// How far it has receipted ours.
     pub(super) receipted: BTreeMap<JournalId, u64>,
+    /// Up to where it does not hold journals that it offered: a checkpoint stands for these entries.
+    pub(super) floors: BTreeMap<JournalId, u64>,
+    /// Checkpoints that it offered, and what it is being sent of one.
+    pub(super) offers: BTreeMap<CollectionTag, (SignedHead, Vec<Attestation>)>,
+    pub(super) fetching: Option<Fetching>,
     /// Whether the peer has said what it lacks, so that entries may be sent.
     pub(super) streaming: bool,
     pub(super) todo: BTreeMap<JournalId, Outgoing>,
@@ -132,6 +139,9 @@ impl SpaceLink {
             lacking: BTreeSet::new(),
             offered: BTreeMap::new(),
             receipted: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            offers: BTreeMap::new(),
+            fetching: None,
             streaming: false,
             todo: BTreeMap::new(),
             by_hash: BTreeSet::new(),
@@ -169,6 +179,12 @@ impl SpaceLink {
     /// The roster digest that our last state showed.
     pub(super) fn said_roster(&self) -> Option<[u8; 32]> {
         self.sent.as_ref().map(|sent| sent.roster)
+    }
+
+    /// How far a journal can be asked for here from this entry on; `None` if not at all.
+    pub(super) fn offers_from(&self, journal: &JournalId, from: u64) -> Option<u64> {
+        let floor = self.floors.get(journal).copied().unwrap_or(0);
+        self.offered.get(journal).copied().filter(|to| *to >= from && floor < from)
     }
 
     pub(super) fn lacking(&self) -> usize {
@@ -260,6 +276,8 @@ impl Replica {
             | Frame::Tree { handle, .. }
             | Frame::Scope { handle, .. }
             | Frame::Receipt { handle, .. }
+            | Frame::Checkpoint(Offer { handle, .. })
+            | Frame::Fetch(Fetch { handle, .. })
             | Frame::Peers { handle, .. } => *handle,
             _ => return self.fault(link, "sent a frame out of turn"),
         };
@@ -277,6 +295,8 @@ impl Replica {
             Frame::Scope { more, rest, ranks, .. } => self.on_scope(link, space, more, rest, ranks),
             Frame::Receipt { positions, .. } => self.on_receipt(link, space, positions),
             Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
+            Frame::Checkpoint(offer) => self.on_offer(link, space, offer),
+            Frame::Fetch(fetch) => self.on_fetch(link, space, fetch),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::exchange::{Outgoing, Phase};
+use super::link::Link;
 use super::scope::tree_of;
 use crate::breakage::Breakage;
 use crate::id::{JournalId, Position, SpaceId};
@@ -61,6 +62,12 @@ impl Replica {
         if !self.charge_comparing(link, space, positions.len() * POSITION_BYTES) {
             return;
         }
+        if !delta {
+            self.send_offers(link, space);
+        }
+        let floors = self.links.get(&link).is_some_and(Link::takes_checkpoints);
+        let Some(known) = self.spaces.get(&space) else { return };
+        let positions: Vec<Held> = positions.into_iter().map(|(id, at)| known.held(id, at, floors)).collect();
         let Some(state) = self.links.get_mut(&link) else { return };
         let Some(handle) = state.handle(space) else { return };
         if let Some(shared) = state.space_mut(space) {
@@ -71,8 +78,7 @@ impl Replica {
         }
         let frames = positions.len().div_ceil(FRAME_POSITIONS).max(1);
         for index in 0..frames {
-            let chunk =
-                positions.iter().skip(index * FRAME_POSITIONS).take(FRAME_POSITIONS).copied().map(Held::from).collect();
+            let chunk = positions.iter().skip(index * FRAME_POSITIONS).take(FRAME_POSITIONS).copied().collect();
             let more = index + 1 < frames;
             self.send(link, &Frame::Frontier(Frontier { handle, answer: true, more, arrival, positions: chunk }));
         }
@@ -94,9 +100,17 @@ impl Replica {
             return shared.frontier_in.clear();
         }
         // Of further branches this build keeps nothing but the proof; what is not wanted is not looked at.
-        let positions = std::mem::take(&mut shared.frontier_in).into_iter();
-        let positions = positions.filter(|held| held.branch.is_none() && shared.scopes.agreed(&held.journal));
-        let positions: Vec<(JournalId, Position)> = positions.map(|held| (held.journal, held.position)).collect();
+        let held = std::mem::take(&mut shared.frontier_in).into_iter();
+        let held: Vec<Held> =
+            held.filter(|held| held.branch.is_none() && shared.scopes.agreed(&held.journal)).collect();
+        for held in &held {
+            match held.floor {
+                0 => shared.floors.remove(&held.journal),
+                floor => shared.floors.insert(held.journal, floor),
+            };
+        }
+        let positions: Vec<(JournalId, Position)> =
+            held.into_iter().map(|held| (held.journal, held.position)).collect();
         let Some(known) = self.spaces.get(&space) else { return };
         let mut receipts = Vec::new();
         for (journal, position) in &positions {
@@ -131,6 +145,7 @@ impl Replica {
         if list {
             self.send_frontier(link, space, Reach::Since(0));
         }
+        self.consider_offers(link, space);
         let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
         self.want(link, space, &journals, frontier.answer);
         self.compare_branches(link, space, &positions);
@@ -151,7 +166,10 @@ impl Replica {
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
         for journal in journals.iter().filter(|_| !late) {
             let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
-            let Some(to) = shared.offered.get(journal).copied().filter(|to| *to >= from) else { continue };
+            let Some(to) = shared.offers_from(journal, from) else { continue };
+            if known.checkpoint_brings(&journal.collection) {
+                continue;
+            }
             let asked = known.asked.get(journal);
             if asked.is_some_and(|asked| asked.to >= from && self.links.contains_key(&asked.link)) {
                 continue;
@@ -210,8 +228,9 @@ impl Replica {
                 Of::Rest { hash, offset } => Some((hash, offset)),
                 Of::Branch(_) | Of::Entry(_) => continue,
             };
-            let durable = known.journals.get(&range.journal).map_or(0, |journal| journal.shown().seq);
-            if range.from <= durable {
+            let (durable, floor) =
+                known.journals.get(&range.journal).map_or((0, 0), |journal| (journal.shown().seq, journal.state.floor));
+            if range.from <= durable && range.from > floor {
                 let wanted_to = range.to.min(durable);
                 shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0, rest });
             }

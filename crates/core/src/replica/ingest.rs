@@ -160,6 +160,7 @@ impl Replica {
             remember(known, opened, OPENED_BYTES);
             let work = known.collections.entry(id.collection).or_default();
             work.unapplied.insert(id);
+            work.count_entry(entry.as_bytes().len());
             let (link, seq) = (source.link, entry.header.seq);
             work.unstored.push(Unstored { entry, arrival, source });
             touched.insert(id.collection);
@@ -224,7 +225,9 @@ impl Replica {
     pub(super) fn ask(&mut self, space: SpaceId, journal: JournalId) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let from = known.journals.get(&journal).map_or(0, |journal| journal.receiving.seq) + 1;
-        if known.journals.get(&journal).is_some_and(|journal| journal.state.closed) {
+        if known.journals.get(&journal).is_some_and(|journal| journal.state.closed)
+            || known.checkpoint_brings(&journal.collection)
+        {
             return;
         }
         if let Some(asked) = known.asked.get(&journal) {
@@ -236,8 +239,7 @@ impl Replica {
         let best = self
             .links
             .iter()
-            .filter_map(|(link, state)| Some((*link, state.space(space)?.offered.get(&journal).copied()?)))
-            .filter(|(_, to)| *to >= from)
+            .filter_map(|(link, state)| Some((*link, state.space(space)?.offers_from(&journal, from)?)))
             .max_by_key(|(link, to)| (*to, std::cmp::Reverse(*link)));
         let Some((link, to)) = best else { return };
         self.ask_of(link, space, journal, from, to);
@@ -271,13 +273,14 @@ impl Replica {
             let Some(known) = self.spaces.get(&space) else { continue };
             let from = known.journals.get(&journal).map_or(0, |journal| journal.receiving.seq) + 1;
             let links = self.links.iter();
-            let offers = links.filter_map(|(link, state)| Some((*link, *state.space(space)?.offered.get(&journal)?)));
-            if let Some((link, to)) = offers.filter(|(_, to)| *to >= from).max_by_key(|(link, to)| (*link != slow, *to))
-            {
+            let offers =
+                links.filter_map(|(link, state)| Some((*link, state.space(space)?.offers_from(&journal, from)?)));
+            if let Some((link, to)) = offers.max_by_key(|(link, to)| (*link != slow, *to)) {
                 self.ask_of(link, space, journal, from, to);
             }
         }
-        if self.spaces.values().any(|space| !space.asked.is_empty()) {
+        let loading = self.check_loading();
+        if loading || self.spaces.values().any(|space| !space.asked.is_empty()) {
             self.check_asked_at = Some(now_ms + ASK_MS);
         }
         let (late, repeats) = (self.breaks(Breakage::AskLate), self.breaks(Breakage::RepeatFrontiers));

@@ -126,6 +126,11 @@ impl Link {
         }
     }
 
+    /// Whether the peer knows frames about checkpoints, and floors.
+    pub(super) fn takes_checkpoints(&self) -> bool {
+        self.theirs.as_ref().is_some_and(|hello| hello.features & wire::feature::CHECKPOINTS != 0)
+    }
+
     pub(super) fn their_store(&self) -> Option<crate::id::StoreId> {
         self.theirs.as_ref().map(|hello| hello.store)
     }
@@ -155,7 +160,7 @@ impl Replica {
         let mine = Hello {
             min_version: PROTOCOL_VERSION,
             max_version: PROTOCOL_VERSION,
-            features: 0,
+            features: wire::feature::CHECKPOINTS,
             nonce: self.entropy.array(),
             store: self.identity.store,
             device: self.identity.device,
@@ -219,6 +224,7 @@ impl Replica {
         for (space, journal) in again {
             self.ask(space, journal);
         }
+        self.checkpoint_link_down(link);
     }
 
     /// A peer broke the protocol: its link is closed and nobody else's (I6).
@@ -275,6 +281,7 @@ impl Replica {
                 let piece = Piece { handle, hash, total: total as usize, offset: offset as usize };
                 self.on_part(link, class, piece, &bytes);
             }
+            Frame::CheckpointPiece(piece) => self.on_piece(link, piece),
             other => self.on_space_frame(link, other),
         }
     }

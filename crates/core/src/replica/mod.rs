@@ -11,8 +11,10 @@
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
 //! - [`status`], [`progress`]: what people and programs are told; they change nothing.
+//! - [`checkpoint`], [`offer`], [`restore`]: checkpoints: making, sending, loading.
 
 mod cache;
+mod checkpoint;
 mod descent;
 mod durable;
 mod exchange;
@@ -22,13 +24,15 @@ mod identity;
 mod ingest;
 mod link;
 mod local;
+mod offer;
 mod pair;
 mod parts;
 mod pause;
-mod receipt;
 mod progress;
+mod receipt;
 mod request;
 mod rest;
+mod restore;
 mod roster_sync;
 mod scope;
 mod serve;
@@ -42,21 +46,23 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, StoreOp, ViewOp};
+use crate::batch::{Batch, Boot, BootSpace, Load, Loaded, Slot, StoreOp, ViewOp};
 use crate::breakage::Breakage;
 use crate::bytes::DecodeError;
 use crate::entropy::Entropy;
 use crate::entry::Entry;
 use crate::id::{CollectionTag, DeviceId, DocKey, JournalId, Position, SpaceId};
 use crate::input::{Input, LinkId, Now, RequestId};
-use crate::job::{DocSource, Job, JobResult};
+use crate::job::{DocSource, Job, JobResult, LifeId};
 use crate::limits::SAVE_PEERS_MS;
 use crate::output::{Event, Output, Paused, Reply, RequestError};
 use crate::record::DocRecord;
 use crate::roster::Roster;
+use crate::seal::EpochKey;
 use crate::time::{Clock, HybridTime};
 
 use cache::{DocCache, RecentEntries};
+use checkpoint::{Held, Kept};
 use durable::Effect;
 pub use identity::{Identity, NewIdentity};
 use link::Link;
@@ -123,6 +129,18 @@ enum LoadPurpose {
     Compare { link: LinkId, space: SpaceId, claims: Vec<(JournalId, Position)> },
     /// What is held at the place of an entry that came.
     CompareEntry { space: SpaceId, source: space::Source, entry: Arc<Entry> },
+    /// The manifest, and then the chunks, of the checkpoint that a new one goes on from.
+    BaseManifest { space: SpaceId, collection: CollectionTag, slot: Slot, held: Box<Held>, key: EpochKey },
+    /// See `BaseManifest`.
+    BaseChunk { space: SpaceId, collection: CollectionTag, slot: Slot },
+    /// Entries to survey for a checkpoint.
+    Survey { space: SpaceId, collection: CollectionTag, slot: Slot },
+    /// Lives of documents to pack into one.
+    Pack { space: SpaceId, collection: CollectionTag, slot: Slot, lives: Vec<LifeId> },
+    /// A part of a checkpoint that came from a peer.
+    OwnPart { at: (SpaceId, CollectionTag, Slot), part: u32 },
+    /// A part of a checkpoint that a link is to be sent.
+    ServePart { link: LinkId, space: SpaceId, slot: Slot, part: u32 },
 }
 
 /// Why a job runs.
@@ -136,6 +154,8 @@ enum JobPurpose {
     Work { space: SpaceId, collection: CollectionTag },
     /// An entry that would prove a fork, if its signature is right.
     Proof { space: SpaceId, source: space::Source },
+    /// A step of making or checking a checkpoint.
+    Checkpoint { space: SpaceId, collection: CollectionTag, slot: Slot },
 }
 
 /// A reason to wake.
@@ -233,6 +253,7 @@ impl Replica {
         for (space, collection) in replica.all_collections() {
             replica.pump(space, collection);
         }
+        replica.resume_checkpoints();
         Ok(replica)
     }
 
@@ -261,6 +282,10 @@ impl Replica {
         for (device, record) in boot.peers {
             let peer = Peer::decode(&record).map_err(|error| OpenError::Damaged { what: "peer record", error })?;
             space.peers.insert(device, peer);
+        }
+        for (collection, slot, record) in boot.checkpoints {
+            let damaged = |error| OpenError::Damaged { what: "checkpoint record", error };
+            space.boot_checkpoint(collection, slot, Kept::read(slot, &record).map_err(damaged)?);
         }
         Ok(space)
     }
@@ -350,6 +375,29 @@ impl Replica {
             (Some(LoadPurpose::CompareEntry { space, source, entry }), Loaded::Hashes(hashes)) => {
                 self.on_compared_entry(space, source, entry, &hashes);
             }
+            (Some(purpose), loaded) => self.on_loaded_checkpoint(purpose, loaded),
+            _ => {}
+        }
+    }
+
+    fn on_loaded_checkpoint(&mut self, purpose: LoadPurpose, loaded: Loaded) {
+        match (purpose, loaded) {
+            (LoadPurpose::BaseManifest { space, collection, slot, held, key }, Loaded::Part(bytes)) => {
+                self.on_base((space, collection, slot), &held, key, bytes);
+            }
+            (LoadPurpose::BaseChunk { space, collection, slot }, Loaded::Part(bytes)) => {
+                self.on_base_chunk((space, collection, slot), bytes);
+            }
+            (LoadPurpose::Survey { space, collection, slot }, Loaded::Entries(entries)) => {
+                self.on_surveyed_entries((space, collection, slot), entries);
+            }
+            (LoadPurpose::Pack { space, collection, slot, lives }, Loaded::Documents(found)) => {
+                self.on_lives((space, collection, slot), lives, found);
+            }
+            (LoadPurpose::OwnPart { at, part }, Loaded::Part(bytes)) => self.on_own_part(at, part, bytes),
+            (LoadPurpose::ServePart { link, space, slot, part }, Loaded::Part(bytes)) => {
+                self.serve_part(link, space, (slot, part), bytes);
+            }
             _ => {}
         }
     }
@@ -376,8 +424,17 @@ impl Replica {
             (Some(JobPurpose::Work { space, collection }), JobResult::Applied(applied)) => {
                 self.on_applied(space, collection, *applied);
             }
+            (Some(JobPurpose::Work { space, collection }), JobResult::Restored(restored)) => {
+                self.on_restored(space, collection, *restored);
+            }
             (Some(JobPurpose::Work { space, collection }), JobResult::Panicked(why)) => {
                 self.on_work_panicked(space, collection, &why);
+            }
+            (Some(JobPurpose::Checkpoint { space, collection, slot }), JobResult::Checkpoint(step)) => {
+                self.on_checkpoint_step((space, collection, slot), *step);
+            }
+            (Some(JobPurpose::Checkpoint { space, collection, slot }), _) => {
+                self.on_checkpoint_panicked((space, collection, slot));
             }
             _ => {}
         }

@@ -33,6 +33,7 @@ impl Replica {
                 self.invite(id, space, role, expires_unix_s, peer, addresses)
             }
             Request::Join { ticket } => self.join(id, &ticket),
+            Request::Checkpoint { space, collection } => self.ask_checkpoint(id, space, collection),
             Request::CancelJoin { ticket } => self.cancel_join(id, &ticket),
             Request::SetName { name } => self.set_name(id, &name),
             Request::Status => {

@@ -46,7 +46,7 @@ impl Replica {
     pub(super) fn serve(&mut self, link: LinkId) {
         loop {
             match self.next_for(link) {
-                Next::Nothing => return,
+                Next::Nothing => return self.serve_checkpoint(link),
                 Next::Send { space, journal, seq } => {
                     let Some(entry) = self.recent.get(space, journal, seq) else { return };
                     let bytes = Arc::clone(&entry);
@@ -170,10 +170,11 @@ impl Replica {
                 after.chain(shared.todo.iter()).map(|(id, _)| id).filter(of_rank).copied().collect();
             for id in order {
                 let Some(out) = shared.todo.get_mut(&id) else { continue };
-                let durable = known.journals.get(&id).map_or(0, |journal| journal.shown().seq);
+                let (durable, floor) =
+                    known.journals.get(&id).map_or((0, 0), |journal| (journal.shown().seq, journal.state.floor));
                 let held = shared.receipted.get(&id).copied().unwrap_or(0);
                 out.next = out.next.max(held + 1);
-                if out.next > durable {
+                if out.next > durable || out.next <= floor {
                     shared.todo.remove(&id);
                     continue;
                 }
@@ -207,7 +208,8 @@ impl Replica {
     fn announce(&mut self, link: LinkId, handle: Handle, space: SpaceId, id: JournalId) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(journal) = known.journals.get(&id) else { return };
-        let positions = vec![(id, journal.shown()).into()];
+        let floors = self.links.get(&link).is_some_and(super::link::Link::takes_checkpoints);
+        let positions = vec![known.held(id, journal.shown(), floors)];
         let arrival = known.durable_arrival;
         self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
     }
@@ -243,7 +245,7 @@ impl Replica {
     }
 
     /// Takes what an entry costs from the credit, if there is enough, or all that there can be.
-    fn charge(&mut self, link: LinkId, class: Class, length: usize) -> bool {
+    pub(super) fn charge(&mut self, link: LinkId, class: Class, length: usize) -> bool {
         let Some(state) = self.links.get_mut(&link) else { return false };
         let length = length as u64;
         let credit = state.credit.of(class);

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::rest::Resting;
+use super::checkpoint::{Held, Kept, Making};
 use super::local::Local;
+use super::rest::Resting;
+use super::restore::Loading;
 use super::scope::{Scope, Scopes};
 use super::tree::Tree;
-use crate::batch::{JournalState, StoreOp};
+use crate::batch::{JournalState, Slot, StoreOp};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::catalogue::{CollectionDefinition, DeletePolicy};
 use crate::entry::{Dep, Entry};
@@ -15,13 +17,13 @@ use crate::id::{
     CollectionTag, DeviceId, DocumentId, EntryHash, EpochId, JournalId, OpHash, Position, SpaceId, StoreId,
 };
 use crate::input::{Class, DocEdit, LinkId, RequestId};
-use crate::job::{Content, Lacking};
+use crate::job::{Content, Lacking, LifeId};
 use crate::keys::DeviceKeys;
 use crate::limits::{CURSORS, PARTIAL_ENTRIES, PEER_ADDRESSES, PEER_ID_BYTES};
 use crate::progress::Waiting;
 use crate::roster::{Keyring, Roster};
 use crate::seal::{self, EpochKey, TagKey};
-use crate::wire::{Of, PeerHint, Range};
+use crate::wire::{self, Of, PeerHint, Range};
 
 /// One space.
 #[derive(Debug)]
@@ -55,6 +57,13 @@ pub(super) struct Space {
     pub(super) scope: Scope,
     /// Whether what is wanted by hand only was asked for.
     pub(super) manual_asked: bool,
+    /// Checkpoints: those that are here, being made, and on their way into documents; and statements that were found false.
+    pub(super) checkpoints: BTreeMap<CollectionTag, Held>,
+    pub(super) making: BTreeMap<CollectionTag, Making>,
+    pub(super) loading: BTreeMap<CollectionTag, Loading>,
+    pub(super) refused: BTreeSet<[u8; 32]>,
+    /// Checkpoints of which the store holds parts and that nobody will finish.
+    pub(super) abandoned: Vec<(CollectionTag, Slot)>,
 }
 
 /// An outstanding `Want`.
@@ -174,12 +183,23 @@ pub(super) struct Collection {
     pub(super) unstored: Vec<Unstored>,
     /// Whether entries are being read back from the store.
     pub(super) fetching: bool,
+    /// Bytes of entries since the last checkpoint, as far as this process has seen them come, and since it was last looked at.
+    pub(super) bytes_since: u64,
+    pub(super) bytes_unlooked: u64,
     /// Why the next entry cannot be applied, if something is missing.
     pub(super) waiting: Option<Waiting>,
     /// Set when applying failed for a reason that is not the author's: nothing more is applied until the next start.
     pub(super) stuck: bool,
     /// Large documents that are not applied to for a while.
     pub(super) resting: Resting,
+}
+
+impl Collection {
+    /// Counts an entry towards the next checkpoint.
+    pub(super) fn count_entry(&mut self, bytes: usize) {
+        self.bytes_since += bytes as u64;
+        self.bytes_unlooked += bytes as u64;
+    }
 }
 
 /// What a collection's documents are being used for.
@@ -191,6 +211,8 @@ pub(super) enum Busy {
     Writing(Vec<QueuedEdit>),
     /// The same for these entries.
     Applying(Vec<(JournalId, Position)>),
+    /// The same for these lives of a checkpoint.
+    Restoring(BTreeSet<LifeId>),
 }
 
 /// A local edit and who asked.
@@ -338,6 +360,11 @@ impl Space {
             local: Local::default(),
             scope: Scope::default(),
             manual_asked: false,
+            checkpoints: BTreeMap::new(),
+            making: BTreeMap::new(),
+            loading: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            abandoned: Vec::new(),
         };
         space.read_roster(keys);
         space
@@ -360,6 +387,34 @@ impl Space {
         if let Some(shown) = self.shown(&id) {
             self.tree.set(id, shown);
         }
+    }
+
+    /// Takes over what the store keeps of a checkpoint.
+    pub(super) fn boot_checkpoint(&mut self, collection: CollectionTag, slot: Slot, kept: Kept) {
+        match kept {
+            Kept::Whole(held) => {
+                // Two are there only if a crash came between batches, which hold both: the newer stays.
+                if let Some(before) = self.checkpoints.insert(collection, held) {
+                    self.abandoned.push((collection, before.slot));
+                }
+            }
+            Kept::Coming(held, parts) => {
+                self.collections.entry(collection).or_default();
+                self.loading.insert(collection, Loading::new(held, parts));
+            }
+            Kept::Made => self.abandoned.push((collection, slot)),
+        }
+    }
+
+    /// Whether a checkpoint brings this collection's entries, so that they are not asked for.
+    pub(super) fn checkpoint_brings(&self, collection: &CollectionTag) -> bool {
+        self.loading.get(collection).is_some_and(Loading::is_coming)
+    }
+
+    /// How far a journal is held, as a frontier says it.
+    pub(super) fn held(&self, id: JournalId, position: Position, floors: bool) -> wire::Held {
+        let floor = self.journals.get(&id).map_or(0, |journal| journal.state.floor);
+        wire::Held { floor: if floors { floor.min(position.seq) } else { 0 }, ..(id, position).into() }
     }
 
     /// How far a journal is shown, if it is.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::Replica;
+use super::restore::Loading;
 use super::space::Space;
 use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
 use crate::limits::{
-    BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, OPENED_BYTES, PARTIAL_ENTRIES, RECENT_BYTES,
-    SCOPE_TAGS, TREE_PLACES, TREE_SETTLED,
+    BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, LOADING_BYTES, OFFERS, OPENED_BYTES,
+    PARTIAL_ENTRIES, RECENT_BYTES, SCOPE_TAGS, TREE_PLACES, TREE_SETTLED,
 };
 use crate::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
 
@@ -82,6 +83,12 @@ impl Replica {
                 most(&mut shared().map(|space| space.scopes.theirs.named.len())),
                 SCOPE_TAGS,
             ),
+            size(
+                "bytes of checkpoints on their way into a space",
+                most(&mut spaces().map(|space| space.loading.values().map(Loading::bytes).sum())),
+                LOADING_BYTES,
+            ),
+            size("checkpoints offered on a link", most(&mut shared().map(|space| space.offers.len())), OFFERS),
             size("offered journals of a link", most(&mut shared().map(|space| space.offered.len())), JOURNALS),
         ]
     }

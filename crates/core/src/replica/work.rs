@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::durable::Effect;
 use super::rest::Resting;
+use super::restore::Loading;
 use super::space::{Busy, Collection, Journal, QueuedEdit, Space, Unstored};
 use super::{JobPurpose, LoadPurpose, Replica};
 use crate::batch::{Load, StoreOp, ViewOp};
@@ -26,10 +27,10 @@ use crate::payload::{Item, ItemBody};
 use crate::progress::Waiting;
 
 /// What became of worked documents.
-struct PutBack {
-    ops: Vec<StoreOp>,
+pub(super) struct PutBack {
+    pub(super) ops: Vec<StoreOp>,
     /// Documents whose views may have changed.
-    changed: Vec<DocumentId>,
+    pub(super) changed: Vec<DocumentId>,
 }
 
 impl Replica {
@@ -40,6 +41,8 @@ impl Replica {
         if matches!(work.busy, Busy::Idle) {
             if !work.edits.is_empty() && work.writes_in_flight < WRITES_IN_FLIGHT {
                 self.start_write(space, collection);
+            } else if known.loading.get(&collection).is_some_and(Loading::is_ready) {
+                self.start_restore(space, collection);
             } else if !work.unapplied.is_empty() && !work.stuck {
                 self.start_apply(space, collection);
             }
@@ -94,7 +97,7 @@ impl Replica {
     }
 
     /// Collects documents from the cache, and asks the store for the rest.
-    fn gather(
+    pub(super) fn gather(
         &mut self,
         space: SpaceId,
         collection: CollectionTag,
@@ -122,18 +125,23 @@ impl Replica {
     /// All documents are at hand. Entries that speak of former lives of them need these too: rare, and only now known.
     pub(super) fn gathered(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
         let Some(known) = self.spaces.get(&space) else { return };
-        let Some(Busy::Applying(picked)) = known.collections.get(&collection).map(|work| &work.busy) else {
-            return self.start_job(space, collection, documents, Vec::new());
-        };
+        let mut named: Vec<(DocumentId, u32)> = Vec::new();
+        match known.collections.get(&collection).map(|work| &work.busy) {
+            Some(Busy::Applying(picked)) => {
+                for (journal, position) in picked {
+                    let opened = known.journals.get(journal).and_then(|journal| journal.opened.get(&position.seq));
+                    let Some(Content::Items(items, _)) = opened.map(|opened| &opened.content) else { continue };
+                    named.extend(items.iter().map(|item| (item.document, item.generation)));
+                }
+            }
+            Some(Busy::Restoring(lives)) => named.extend(lives),
+            _ => return self.start_job(space, collection, documents, Vec::new()),
+        }
         let present: BTreeMap<DocumentId, u32> =
             documents.iter().map(|(key, source)| (key.document, source.generation())).collect();
-        let mut former = BTreeSet::new();
-        for (journal, position) in picked {
-            let opened = known.journals.get(journal).and_then(|journal| journal.opened.get(&position.seq));
-            let Some(Content::Items(items, _)) = opened.map(|opened| &opened.content) else { continue };
-            let older = items.iter().filter(|item| item.generation < present.get(&item.document).copied().unwrap_or(0));
-            former.extend(older.map(|item| (DocKey { space, collection, document: item.document }, item.generation)));
-        }
+        let older = named.into_iter().filter(|(id, life)| *life < present.get(id).copied().unwrap_or(0));
+        let former: BTreeSet<(DocKey, u32)> =
+            older.map(|(document, life)| (DocKey { space, collection, document }, life)).collect();
         if former.is_empty() {
             return self.start_job(space, collection, documents, Vec::new());
         }
@@ -158,6 +166,11 @@ impl Replica {
         let Some(work) = known.collections.get(&collection) else { return };
         let job = match &work.busy {
             Busy::Idle => return,
+            Busy::Restoring(_) => {
+                // It needs what the checkpoint has, which is there as long as this work goes on.
+                let Some(job) = self.restore_job(space, collection, documents, former) else { return };
+                return self.job(job, JobPurpose::Work { space, collection });
+            }
             Busy::Writing(edits) => {
                 let edits = edits.iter().map(|queued| queued.edit.clone()).collect();
                 let Some((epoch, key)) = known.sealing_key() else { return };
@@ -244,6 +257,9 @@ impl Replica {
             (own.state.held, own.state.applied, own.state.arrival) = (position, position.seq, arrival);
             own.state.cites.clone_from(&entry.header.roster_heads);
             own.reset_receiving();
+            if let Some(work) = known.collections.get_mut(&collection) {
+                work.count_entry(entry.as_bytes().len());
+            }
             ops.push(StoreOp::PutEntry { space, journal, position, bytes: entry.as_bytes().to_vec() });
             ops.extend(known.journal_op(journal));
             effects.insert(0, Effect::EntryDurable { space, entry: Arc::new(entry), arrival, source: None });
@@ -321,7 +337,7 @@ impl Replica {
     }
 
     /// Lets entries be tried again that lacked one of these changes.
-    fn retry_lacking(&mut self, space: SpaceId, collection: CollectionTag, brought: &BTreeSet<[u8; 32]>) {
+    pub(super) fn retry_lacking(&mut self, space: SpaceId, collection: CollectionTag, brought: &BTreeSet<[u8; 32]>) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(work) = known.collections.get(&collection) else { return };
         for id in &work.unapplied {
@@ -333,7 +349,7 @@ impl Replica {
     }
 
     /// Puts worked documents into the cache; returns what the store must do and which views changed.
-    fn put_back(&mut self, documents: Vec<WorkedDocument>) -> PutBack {
+    pub(super) fn put_back(&mut self, documents: Vec<WorkedDocument>) -> PutBack {
         let mut ops = Vec::new();
         let mut changed = Vec::new();
         let mut listed = BTreeSet::new();
@@ -490,6 +506,13 @@ impl Replica {
                 self.pump(space, collection);
             }
             Busy::Applying(_) => self.stick(space, collection, format!("applying entries failed inside: {why}")),
+            Busy::Restoring(_) => {
+                let loading = self.spaces.get(&space).and_then(|known| known.loading.get(&collection));
+                if let Some(slot) = loading.map(Loading::slot) {
+                    self.refuse_checkpoint(space, collection, slot, &format!("loading it failed inside: {why}"));
+                }
+                self.pump(space, collection);
+            }
             Busy::Idle => {}
         }
     }

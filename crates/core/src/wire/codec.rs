@@ -1,7 +1,10 @@
 //! The bytes of each frame.
 
 use super::tree::{place, write_place};
-use super::{Branch, Frame, Frontier, Handle, Held, Hello, Of, PeerHint, Range, Rank, RosterPosition, State, cap};
+use super::{
+    Attest, Branch, CheckpointPiece, Fetch, Frame, Frontier, Handle, Held, Hello, Of, Offer, PeerHint, Range, Rank,
+    RosterPosition, State, cap,
+};
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, OpHash, Position, SpaceId, StoreId};
 use crate::input::Class;
@@ -9,7 +12,7 @@ use crate::limits::*;
 
 const MAGIC: &[u8; 4] = b"FSHR";
 
-// Numbers 0x40 (ephemeral), 0x41 (lookup by bare document id), 0x42 (checkpoint), 0x43 (blob) are reserved.
+// Numbers 0x40 (ephemeral), 0x41 (lookup by bare document id) and 0x43 (blob) are reserved.
 const HELLO: u8 = 0x01;
 const AUTH: u8 = 0x02;
 const SPACES: u8 = 0x03;
@@ -31,6 +34,10 @@ const REFUSE: u8 = 0x22;
 const GRANT: u8 = 0x23;
 const ENTRY: u8 = 0x30;
 const PART: u8 = 0x31;
+const CHECKPOINT: u8 = 0x42;
+const FETCH: u8 = 0x44;
+const CHECKPOINT_PIECE: u8 = 0x45;
+const ATTEST: u8 = 0x46;
 
 impl Frame {
     /// Encodes the frame.
@@ -126,6 +133,10 @@ impl Frame {
             Frame::Part { handle, hash, total, offset, bytes } => {
                 w.u8(PART).raw(&handle.0).raw(&hash.0).u32(*total).u32(*offset).raw(bytes);
             }
+            Frame::Checkpoint(offer) => offer.write(w.u8(CHECKPOINT)),
+            Frame::Fetch(fetch) => fetch.write(w.u8(FETCH)),
+            Frame::CheckpointPiece(piece) => piece.write(w.u8(CHECKPOINT_PIECE)),
+            Frame::Attest(attest) => attest.write(w.u8(ATTEST)),
         }
         w.finish()
     }
@@ -224,6 +235,10 @@ impl Frame {
                 offset: r.u32("offset")?,
                 bytes: rest(&mut r)?,
             },
+            CHECKPOINT => Frame::Checkpoint(Offer::read(&mut r)?),
+            FETCH => Frame::Fetch(Fetch::read(&mut r)?),
+            CHECKPOINT_PIECE => Frame::CheckpointPiece(CheckpointPiece::read(&mut r)?),
+            ATTEST => Frame::Attest(Attest::read(&mut r)?),
             _ => return Err(DecodeError::Invalid { field: "frame type" }),
         };
         r.end()?;
@@ -238,6 +253,7 @@ impl Frame {
         match self {
             Frame::Entry { .. } | Frame::Part { .. } => class != Class::Ctl,
             Frame::RosterOp { .. } | Frame::RosterEnd { .. } | Frame::Grant { .. } => class == Class::Live,
+            Frame::CheckpointPiece(_) => class == Class::Bulk,
             _ => class == Class::Ctl,
         }
     }
@@ -283,11 +299,11 @@ pub(super) fn list<T>(
     Ok(out)
 }
 
-fn rest(r: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+pub(super) fn rest(r: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
     Ok(r.take(r.remaining(), "bytes")?.to_vec())
 }
 
-fn handle(r: &mut Reader<'_>) -> Result<Handle, DecodeError> {
+pub(super) fn handle(r: &mut Reader<'_>) -> Result<Handle, DecodeError> {
     Ok(Handle(r.array("space handle")?))
 }
 
@@ -327,10 +343,13 @@ const NO_BRANCH: u8 = 0;
 const ON_BRANCH: u8 = 1;
 const BY_HASH: u8 = 2;
 const REST: u8 = 3;
+/// Of a position: a floor follows.
+const FLOOR: u8 = 2;
 
 fn write_held(w: &mut Writer, held: &Held) {
     w.raw(&held.journal.to_bytes()).u64(held.position.seq).raw(&held.position.hash.0);
     match held.branch {
+        None if held.floor > 0 => w.u8(FLOOR).u64(held.floor),
         None => w.u8(NO_BRANCH),
         Some(branch) => w.u8(ON_BRANCH).raw(&branch.first.0).u64(branch.common),
     };
@@ -339,15 +358,23 @@ fn write_held(w: &mut Writer, held: &Held) {
 fn held(r: &mut Reader<'_>) -> Result<Held, DecodeError> {
     let journal = journal(r)?;
     let position = Position { seq: r.u64("seq")?, hash: EntryHash(r.array("hash")?) };
+    let mut floor = 0;
     let branch = match r.u8("position flags")? {
         NO_BRANCH => None,
         ON_BRANCH => Some(Branch { first: EntryHash(r.array("branch")?), common: r.u64("common seq")? }),
+        FLOOR => {
+            floor = r.u64("floor")?;
+            if floor == 0 || floor > position.seq {
+                return Err(DecodeError::Invalid { field: "floor" });
+            }
+            None
+        }
         _ => return Err(DecodeError::Invalid { field: "position flags" }),
     };
     if position.seq <= branch.map_or(0, |branch| branch.common) {
         return Err(DecodeError::Invalid { field: "seq" });
     }
-    Ok(Held { journal, position, branch })
+    Ok(Held { journal, position, branch, floor })
 }
 
 fn write_range(w: &mut Writer, range: &Range) {

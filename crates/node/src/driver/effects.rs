@@ -76,6 +76,15 @@ impl Driver {
             Event::ForkDetected { space, journal, seq } => {
                 tracing::warn!(%space, collection = %journal.collection, peer = %journal.device, seq, "journal forked");
             }
+            Event::CheckpointMade { space, collection, made } => {
+                tracing::info!(%space, %collection, documents = made.lives, bytes = made.bytes, "checkpoint made");
+            }
+            Event::CheckpointLoaded { space, collection, entries } => {
+                tracing::info!(%space, %collection, entries, "checkpoint loaded");
+            }
+            Event::CheckpointRefused { space, collection, maker, reason } => {
+                tracing::warn!(%space, %collection, peer = %maker, %reason, "checkpoint refused");
+            }
             Event::NewIncarnation { incarnation, reason } => tracing::warn!(%incarnation, %reason, "new incarnation"),
             other => tracing::debug!(event = ?other, "event"),
         }

@@ -46,7 +46,7 @@ fn record(span: &Span, request: &Request) {
                 many => span.record("documents", many.len()),
             };
         }
-        Request::DocumentIds { space, collection, .. } => {
+        Request::DocumentIds { space, collection, .. } | Request::Checkpoint { space, collection } => {
             span.record("space", field::display(space)).record("collection", field::display(collection));
         }
         Request::DefineCollection { space, .. } | Request::Invite { space, .. } => {
@@ -63,6 +63,7 @@ fn kind(request: &Request) -> &'static str {
         Request::Edit { .. } => "edit",
         Request::DocumentIds { .. } => "document_ids",
         Request::Invite { .. } => "invite",
+        Request::Checkpoint { .. } => "checkpoint",
         Request::Join { .. } => "join",
         Request::CancelJoin { .. } => "cancel_join",
         Request::SetName { .. } => "set_name",

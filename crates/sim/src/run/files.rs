@@ -343,6 +343,8 @@ impl Real {
             Load::Documents(keys) => keys.iter().any(|key| self.waiting_documents.contains_key(key)),
             Load::Lives(lives) => lives.iter().any(|(key, _)| self.waiting_documents.contains_key(key)),
             Load::Entry { journal, .. } | Load::Entries { journal, .. } => self.waiting_journals.contains(journal),
+            // Checkpoints are rare: whatever waits is written first.
+            Load::Part { .. } => !self.waiting.is_empty(),
             Load::Hashes { places, .. } => places.iter().any(|(journal, _)| self.waiting_journals.contains(journal)),
         }
     }
@@ -392,10 +394,7 @@ impl Real {
     }
 
     /// Reads from the store, once all that is durable is in it.
-    fn read<T>(
-        &mut self,
-        work: impl FnOnce(&Store) -> Result<T, farshore_store::StoreError>,
-    ) -> Result<T, Failure> {
+    fn read<T>(&mut self, work: impl FnOnce(&Store) -> Result<T, farshore_store::StoreError>) -> Result<T, Failure> {
         self.settle()?;
         self.stored(work)
     }
@@ -462,7 +461,10 @@ pub(super) fn op_bytes(op: &StoreOp) -> usize {
         | StoreOp::PutSpace { record: bytes, .. }
         | StoreOp::PutEntry { bytes, .. }
         | StoreOp::PutPeer { record: bytes, .. }
+        | StoreOp::PutCheckpoint { record: bytes, .. }
+        | StoreOp::PutPart { bytes, .. }
         | StoreOp::PutInvitation { record: bytes, .. } => bytes.len(),
+        StoreOp::DropCheckpoint { .. } => 0,
         StoreOp::PutJournal { .. } => 160,
         StoreOp::PutRejected { reason, .. } => reason.len(),
         StoreOp::PutDocument { record, content, view, .. } => {

@@ -12,6 +12,7 @@ mod peer;
 mod rig;
 
 mod changes;
+mod checkpoints;
 mod cites;
 mod entries;
 mod flow;

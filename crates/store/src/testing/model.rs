@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use farshore_core::batch::{
-    Batch, Boot, BootSpace, ContentOp, JournalState, Load, Loaded, StoreOp, StoredDocument, ViewOp,
+    Batch, Boot, BootSpace, ContentOp, JournalState, Load, Loaded, Slot, StoreOp, StoredDocument, ViewOp,
 };
 use farshore_core::id::{CollectionTag, DeviceId, DocKey, DocumentId, EntryHash, JournalId, OpHash, Position, SpaceId};
 
@@ -21,6 +21,7 @@ pub struct Model {
     meta: BTreeMap<String, Vec<u8>>,
     spaces: BTreeMap<SpaceId, Space>,
     invitations: BTreeMap<[u8; 16], Vec<u8>>,
+    parts: BTreeMap<(Slot, u32), Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +32,7 @@ struct Space {
     entries: BTreeMap<JournalId, BTreeMap<(u64, EntryHash), Vec<u8>>>,
     documents: BTreeMap<CollectionTag, BTreeMap<DocumentId, BTreeMap<u32, Document>>>,
     peers: BTreeMap<DeviceId, Vec<u8>>,
+    checkpoints: BTreeMap<(CollectionTag, Slot), Vec<u8>>,
     rejected: BTreeMap<(JournalId, u64, EntryHash), String>,
 }
 
@@ -98,6 +100,16 @@ impl Model {
             StoreOp::PutRejected { space, journal, position, reason } => {
                 self.space(space).rejected.insert((journal, position.seq, position.hash), reason);
             }
+            StoreOp::PutCheckpoint { space, collection, slot, record } => {
+                self.space(space).checkpoints.insert((collection, slot), record);
+            }
+            StoreOp::PutPart { slot, part, bytes } => {
+                self.parts.insert((slot, part), bytes);
+            }
+            StoreOp::DropCheckpoint { space, collection, slot } => {
+                self.space(space).checkpoints.remove(&(collection, slot));
+                self.parts.retain(|(of, _), _| *of != slot);
+            }
         }
     }
 
@@ -111,6 +123,11 @@ impl Model {
     /// The first difference, in words.
     pub fn compare(&self, reader: &Reader) -> Result<(), String> {
         same("boot", &reader.boot().map_err(|error| error.to_string())?, &self.boot())?;
+        for ((slot, part), bytes) in &self.parts {
+            let load = Load::Part { slot: *slot, part: *part };
+            let found = reader.load(&load).map_err(|error| error.to_string())?;
+            same("part", &found, &Loaded::Part(Some(bytes.clone())))?;
+        }
         for (id, space) in &self.spaces {
             for (collection, documents) in &space.documents {
                 compare_collection(reader, *id, *collection, documents)?;
@@ -163,6 +180,7 @@ impl Model {
             roster: kept.roster.iter().map(|(_, bytes)| bytes.clone()).collect(),
             journals: kept.journals.iter().map(|(journal, state)| (*journal, state.clone())).collect(),
             peers: kept.peers.iter().map(|(device, record)| (*device, record.clone())).collect(),
+            checkpoints: kept.checkpoints.iter().map(|((tag, slot), record)| (*tag, *slot, record.clone())).collect(),
         });
         Boot {
             meta: self.meta.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),

@@ -133,7 +133,18 @@ impl Workload {
                 let ticket = [self.random.below(6) as u8; 16];
                 out.push(StoreOp::PutInvitation { ticket, record: self.content() });
             }
-            5..13 => self.entry(space, out),
+            5 => {
+                let (collection, slot) =
+                    (Self::pick(&mut self.random, &self.collections), [self.random.below(3) as u8; 16]);
+                if self.random.below(4) == 0 {
+                    out.push(StoreOp::DropCheckpoint { space, collection, slot });
+                } else {
+                    out.push(StoreOp::PutCheckpoint { space, collection, slot, record: self.content() });
+                    let part = self.random.below(4) as u32;
+                    out.push(StoreOp::PutPart { slot, part, bytes: self.content() });
+                }
+            }
+            6..13 => self.entry(space, out),
             _ => self.document(space, out),
         }
     }
