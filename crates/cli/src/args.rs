@@ -85,7 +85,7 @@ pub enum Command {
     Invite(Invite),
 
     /// Join a space with a ticket; the inviting device must be reachable
-    #[command(after_help = "Example:\n  farshore join farshore1q2w3e4r\n  farshore join - < ticket.txt")]
+    #[command(after_help = "Example:\n  farshore join farshore1q2w3e4r\n  farshore join --sync - < ticket.txt")]
     Join(Join),
 
     /// Create a document, or update the one with a key
@@ -136,9 +136,18 @@ pub enum Command {
     #[command(after_help = "Example:\n  farshore watch todos\n  farshore --json watch todos milk --initial")]
     Watch(Watch),
 
-    /// Show whether the device is online, in sync, and what it waits for
-    #[command(after_help = "Example:\n  farshore status\n  farshore status --watch")]
+    /// Show whether the device is online, in sync, what is to go, how fast, and why it does not move
+    #[command(after_help = "Example:\n  farshore status\n  farshore status --watch\n  farshore --json status --watch")]
     Status(Status),
+
+    /// Show what the device does as it happens, until Ctrl-C: writes, syncs, conflicts, peers, errors
+    #[command(after_help = "Example:\n  farshore events\n  farshore --json events")]
+    Events(Events),
+
+    /// Show what happened since the device was last online: what came, what merged, what became of your own writes
+    #[command(after_help = "Example:\n  farshore since\n  farshore since --marker read --move\n  \
+        farshore --json since --marker read")]
+    Since(Since),
 
     /// Show the peers of the running device
     #[command(after_help = "Example:\n  farshore peers")]
@@ -302,6 +311,9 @@ pub struct Join {
     /// How long to wait for the inviting device
     #[arg(long, default_value = "60s", value_name = "TIME")]
     pub wait: String,
+    /// Wait, too, until everything that the inviting device has is here
+    #[arg(long)]
+    pub sync: bool,
 }
 
 /// `put`.
@@ -577,6 +589,21 @@ pub struct Status {
     /// Go on, and show every change
     #[arg(long, short)]
     pub watch: bool,
+}
+
+/// `events`.
+#[derive(Clone, Debug, Args)]
+pub struct Events {}
+
+/// `since`.
+#[derive(Clone, Debug, Args)]
+pub struct Since {
+    /// Since this marker instead, which --move sets
+    #[arg(long, value_name = "NAME")]
+    pub marker: Option<String>,
+    /// Then set the marker here, so that the next time tells what came after
+    #[arg(long = "move", requires = "marker")]
+    pub moving: bool,
 }
 
 /// `peers`.

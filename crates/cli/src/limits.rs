@@ -105,6 +105,9 @@ pub const LISTENING_WAIT: Duration = Duration::from_secs(2);
 /// Time between two lines of progress where there is no terminal: enough to see life in a CI log, not enough to fill it.
 pub const PROGRESS_LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Columns of a bar in `status --watch`: a twentieth is as fine as a person looks, and it fits beside the numbers.
+pub const PROGRESS_BAR_COLUMNS: usize = 20;
+
 /// Widest table cell on a terminal, in columns, before it is shortened.
 pub const CELL_COLUMNS_MAX: usize = 60;
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 use std::io::{self, IsTerminal as _, Write as _};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+/// Everything else.
+pub const PLAIN: Style = Style::new();
 /// Names, headings.
 pub const BOLD: Style = Style::new().bold();
 /// What matters less.
@@ -48,6 +50,27 @@ pub struct Printer {
     quiet: bool,
     /// The width of the terminal that `out` is, in columns.
     columns: Option<usize>,
+    /// Lines that the next [`Printer::redraw`] takes back.
+    drawn: usize,
+}
+
+/// A line in one style.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    text: String,
+    style: Style,
+}
+
+impl Line {
+    /// A line of text that is already safe, see [`clean`].
+    pub fn new(text: impl Into<String>, style: Style) -> Self {
+        Line { text: text.into(), style }
+    }
+
+    fn render(&self, columns: usize) -> String {
+        let style = self.style;
+        format!("{style}{}{style:#}", shorten(&self.text, columns))
+    }
 }
 
 impl Printer {
@@ -67,12 +90,13 @@ impl Printer {
             json: style.json,
             quiet: style.quiet,
             columns,
+            drawn: 0,
         }
     }
 
     /// Any two writers, for tests and for the demo's children.
     pub fn new(out: Box<dyn io::Write + Send>, err: Box<dyn io::Write + Send>, style: Voice) -> Self {
-        Printer { out, err, json: style.json, quiet: style.quiet, columns: None }
+        Printer { out, err, json: style.json, quiet: style.quiet, columns: None, drawn: 0 }
     }
 
     /// Whether envelopes are wanted instead of text.
@@ -91,6 +115,37 @@ impl Printer {
     pub fn line(&mut self, text: &str) -> Result<(), Failure> {
         let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.write_all(b"\n"));
         written.map_err(|error| output_failure(&error))
+    }
+
+    /// Whether lines can be taken back: on a terminal that takes commands.
+    pub fn can_redraw(&self) -> bool {
+        self.columns.is_some() && anstream::stdout().current_choice() != anstream::ColorChoice::Never
+    }
+
+    /// Prints lines in the place of those that the call before printed. Each is cut to one row of the terminal, and of more
+    /// than fit on it only the first are shown, because a row that has scrolled away cannot be taken back.
+    ///
+    /// Errors: as for [`Printer::line`].
+    pub fn redraw(&mut self, lines: &[Line]) -> Result<(), Failure> {
+        let rows = terminal_size::terminal_size().map_or(24, |(_, height)| usize::from(height.0));
+        let lines = &lines[..lines.len().min(rows.saturating_sub(1).max(1))];
+        let mut text = String::new();
+        if self.drawn > 0 {
+            text.push_str(&format!("\u{1b}[{}A\r\u{1b}[J", self.drawn));
+        }
+        for line in lines {
+            text.push_str(&line.render(self.columns.unwrap_or(80)));
+            text.push('\n');
+        }
+        self.drawn = lines.len();
+        self.out.write_all(text.as_bytes()).map_err(|error| output_failure(&error))
+    }
+
+    /// Prints one line in its style.
+    ///
+    /// Errors: as for [`Printer::line`].
+    pub fn styled(&mut self, line: &Line) -> Result<(), Failure> {
+        self.line(&line.render(usize::MAX))
     }
 
     /// Prints one envelope: a reply as the control socket has it, as one line of JSON.

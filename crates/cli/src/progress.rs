@@ -66,6 +66,21 @@ impl Progress {
         }
     }
 
+    /// Changes the total: more may come while it goes on.
+    pub fn set_total(&mut self, total: Option<u64>) {
+        self.total = total;
+        if let (Way::Bar(bar), Some(total)) = (&self.way, total) {
+            bar.set_length(total);
+        }
+    }
+
+    /// Ends the report where there is nothing to sum up.
+    pub fn clear(self) {
+        if let Way::Bar(bar) = self.way {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Ends the report: the bar vanishes, or a last line is written if there was one before. Gives the time it took.
     pub fn finish(self, done: u64) -> Duration {
         let elapsed = self.started.elapsed();

@@ -202,6 +202,7 @@ fn task(command: args::Command, stdin: &mut dyn Read) -> Result<Task, Failure> {
         args::Command::Join(join) => Task::Ask(Request::Join {
             ticket: ticket(&join.ticket, stdin)?,
             wait_ms: words::time_ms("--wait", &join.wait)?,
+            sync: join.sync,
         }),
         args::Command::Put(put) => Task::Ask(self::put(put, stdin)?),
         args::Command::Get(get) => Task::Ask(self::get(get)?),
@@ -231,6 +232,8 @@ fn task(command: args::Command, stdin: &mut dyn Read) -> Result<Task, Failure> {
             initial: watch.initial,
         }),
         args::Command::Status(status) => Task::Ask(Request::Status { watch: status.watch }),
+        args::Command::Events(_) => Task::Ask(Request::Events {}),
+        args::Command::Since(since) => Task::Ask(Request::Since { marker: since.marker, moving: since.moving }),
         args::Command::Peers(_) => Task::Ask(Request::Peers {}),
         args::Command::Log(log) => {
             Task::Ask(Request::Log { space: log.space.space, collection: log.collection, limit: log.limit })

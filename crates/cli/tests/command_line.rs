@@ -147,7 +147,7 @@ fn a_pasted_ticket_may_be_broken_into_pieces() {
         [("farshore join abc def", ""), ("farshore join -", " abc\n def\r\n"), ("farshore join 'ab cdef'", "")]
     {
         match settings(line, stdin).unwrap().task {
-            Task::Ask(Request::Join { ticket, wait_ms: 60_000 }) => assert_eq!(ticket, "abcdef"),
+            Task::Ask(Request::Join { ticket, wait_ms: 60_000, sync: false }) => assert_eq!(ticket, "abcdef"),
             other => panic!("{other:?}"),
         }
     }

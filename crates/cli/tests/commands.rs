@@ -106,6 +106,8 @@ impl Executor for Memory {
                             problems: vec![],
                             peers: 1,
                             spaces: vec![],
+                            progress: None,
+                            latency: None,
                         })
                         .await
                 }

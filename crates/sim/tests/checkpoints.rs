@@ -320,7 +320,7 @@ fn an_admins_device_makes_one_by_itself_when_the_entries_outweigh_the_last() {
         made.count()
     };
     world.link(0, 1);
-    let mut write = |world: &mut World, seed: u8| {
+    let write = |world: &mut World, seed: u8| {
         let mut bytes = vec![0; 900 << 10];
         Entropy::from_seed(&[seed; 32], "blob").fill(&mut bytes);
         edit(world, 1, key, seed, true, DocOp::Upsert(map(&[("data", Value::Bytes(bytes))])));

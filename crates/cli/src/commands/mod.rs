@@ -2,11 +2,13 @@
 
 mod export;
 mod import;
+mod live;
 mod show;
 
 use crate::control::{Reply, Request, Session, TicketItem};
 use crate::exit::Failure;
 use crate::print::Printer;
+use crate::progress::{Progress, Unit};
 
 pub use export::export;
 pub use import::{Opened, import};
@@ -39,8 +41,22 @@ async fn present(
     printer: &mut Printer,
 ) -> Result<(), Failure> {
     let mut replies = session.request(request).await?;
+    let mut waiting: Option<Progress> = None;
     while let Some(reply) = replies.next().await? {
-        let Reply::Item(item) = reply else { continue };
+        let item = match reply {
+            Reply::Item(item) => item,
+            Reply::Progress { done, total, .. } => {
+                let bar =
+                    waiting.get_or_insert_with(|| Progress::start(printer, "syncing", total, Unit::Things("entries")));
+                bar.set_total(total);
+                bar.set(done);
+                continue;
+            }
+            _ => continue,
+        };
+        if let Some(bar) = waiting.take() {
+            bar.clear();
+        }
         if printer.is_json() {
             printer.envelope(&Reply::Item(item))?;
         } else {

@@ -1,12 +1,13 @@
 //! Results as a person sees them.
 
+use super::live::{self, Live};
 use crate::control::{
     ChangeItem, CheckpointItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role,
-    SpaceItem, StatusItem, TicketItem, WrittenItem, decode,
+    SpaceItem, SpaceSync, StatusItem, TicketItem, WrittenItem, decode,
 };
 use crate::exit::{Exit, Failure};
 use crate::limits::LIST_ROWS_BUFFERED;
-use crate::print::{BOLD, Cell, DIM, GOOD, Printer, Table, WARNING, bytes, clean, count, plain};
+use crate::print::{BOLD, Cell, DIM, GOOD, Line, PLAIN, Printer, Table, WARNING, bytes, clean, count, plain};
 use serde_json::Value;
 
 /// How the results of one request are shown.
@@ -17,6 +18,8 @@ pub(super) enum View {
     Table { table: Table, row: fn(Value, &mut Table) -> Result<(), Failure>, none: &'static str },
     /// Documents as a table whose columns follow from them.
     Documents(Documents),
+    /// A status again and again.
+    Live(Box<Live>),
 }
 
 impl View {
@@ -42,7 +45,10 @@ impl View {
             Request::Get { .. } => View::Each(document),
             Request::List { .. } | Request::Export { .. } => View::Documents(Documents::new(columns)),
             Request::Watch { .. } => View::Each(change),
-            Request::Status { .. } => View::Each(status),
+            Request::Status { watch: false } => View::Each(status),
+            Request::Status { watch: true } => View::Live(Box::default()),
+            Request::Events {} => View::Each(live::event),
+            Request::Since { .. } => View::Each(live::since),
             Request::Peers {} => table(
                 &["NAME", "DEVICE", "ADDRESS", "STATE", ">WANTED"],
                 peer_row,
@@ -62,12 +68,13 @@ impl View {
             View::Each(show) => show(item, printer),
             View::Table { table, row, .. } => row(item, table),
             View::Documents(documents) => documents.add(decode(item)?, printer),
+            View::Live(live) => live.item(item, printer),
         }
     }
 
     pub(super) fn end(&mut self, printer: &mut Printer) -> Result<(), Failure> {
         match self {
-            View::Each(_) => Ok(()),
+            View::Each(_) | View::Live(_) => Ok(()),
             View::Table { table, none, .. } if table.is_empty() => {
                 printer.note(none);
                 Ok(())
@@ -207,44 +214,50 @@ fn change(item: Value, printer: &mut Printer) -> Result<(), Failure> {
 
 fn status(item: Value, printer: &mut Printer) -> Result<(), Failure> {
     let status: StatusItem = decode(item)?;
+    let progress = status.progress.iter().flat_map(live::progress_lines);
+    status_lines(&status).into_iter().chain(progress).try_for_each(|line| printer.styled(&line))
+}
+
+/// The state of a device, line by line.
+pub(super) fn status_lines(status: &StatusItem) -> Vec<Line> {
     let pid = status.pid.map_or_else(|| "not running".to_owned(), |pid| format!("process {pid}"));
-    printer.line(&format!("{BOLD}{}{BOLD:#}  {}  ({pid})", clean(&status.name), clean(&status.device)))?;
-    printer.line(&format!("store    {}", clean(&status.store)))?;
-    let peers = match status.peers {
-        0 => format!("{WARNING}no peers{WARNING:#}"),
-        1 => format!("{GOOD}1 peer{GOOD:#}"),
-        peers => format!("{GOOD}{} peers{GOOD:#}", count(peers)),
+    let mut lines = vec![
+        Line::new(format!("{}  {}  ({pid})", clean(&status.name), clean(&status.device)), BOLD),
+        Line::new(format!("store    {}", clean(&status.store)), PLAIN),
+    ];
+    let (peers, style) = match status.peers {
+        0 => ("no peers".to_owned(), WARNING),
+        1 => ("1 peer".to_owned(), GOOD),
+        peers => (format!("{} peers", count(peers)), GOOD),
     };
-    printer.line(&format!("network  {}, {peers}", clean(&status.network)))?;
-    for address in &status.listening {
-        printer.line(&format!("         {DIM}{}{DIM:#}", clean(address)))?;
+    lines.push(Line::new(format!("network  {}, {peers}", clean(&status.network)), style));
+    lines.extend(status.listening.iter().map(|address| Line::new(format!("         {}", clean(address)), DIM)));
+    lines.extend(status.problems.iter().map(|problem| Line::new(format!("         {}", clean(problem)), WARNING)));
+    lines.extend(status.spaces.iter().map(space_line));
+    lines
+}
+
+fn space_line(space: &SpaceSync) -> Line {
+    let mut parts = Vec::new();
+    if space.unapplied > 0 {
+        let why = space.waiting.as_deref().map_or_else(String::new, |why| format!(": {}", clean(why)));
+        parts.push(format!("{} entries not in the documents yet{why}", count(space.unapplied)));
     }
-    for problem in &status.problems {
-        printer.line(&format!("         {WARNING}{}{WARNING:#}", clean(problem)))?;
+    for (device, entries) in space.pending.iter().filter(|(_, entries)| *entries > 0) {
+        parts.push(format!("{} misses {} of this device's entries", clean(device), count(*entries)));
     }
-    for space in &status.spaces {
-        let mut parts = Vec::new();
-        if space.unapplied > 0 {
-            let why = space.waiting.as_deref().map_or_else(String::new, |why| format!(": {}", clean(why)));
-            parts.push(format!("{} entries not in the documents yet{why}", count(space.unapplied)));
-        }
-        for (device, entries) in space.pending.iter().filter(|(_, entries)| *entries > 0) {
-            parts.push(format!("{} misses {} of this device's entries", clean(device), count(*entries)));
-        }
-        for document in &space.oversize {
-            parts.push(format!("{} is too large for edits here; split or delete it", clean(document)));
-        }
-        for (device, seq) in &space.forks {
-            let device = clean(device);
-            parts.push(format!("{device} signed two entries {seq}: its store was copied, or it cheats; ask its owner"));
-        }
-        let name = clean(&space.space);
-        match parts.is_empty() {
-            true => printer.line(&format!("space    {name}: {GOOD}in sync as far as is known{GOOD:#}"))?,
-            false => printer.line(&format!("space    {name}: {WARNING}{}{WARNING:#}", parts.join("; ")))?,
-        }
+    for document in &space.oversize {
+        parts.push(format!("{} is too large for edits here; split or delete it", clean(document)));
     }
-    Ok(())
+    for (device, seq) in &space.forks {
+        let device = clean(device);
+        parts.push(format!("{device} signed two entries {seq}: its store was copied, or it cheats; ask its owner"));
+    }
+    let name = clean(&space.space);
+    match parts.is_empty() {
+        true => Line::new(format!("space    {name}: in sync as far as is known"), GOOD),
+        false => Line::new(format!("space    {name}: {}", parts.join("; ")), WARNING),
+    }
 }
 
 fn peer_row(item: Value, table: &mut Table) -> Result<(), Failure> {

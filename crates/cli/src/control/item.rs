@@ -3,6 +3,7 @@
 //! Ids, devices and hashes are in their text forms. Times are milliseconds since 1970, as their author claimed them.
 
 use super::message::Role;
+use super::watch_item::{LatencyItem, ProgressItem};
 use crate::exit::{Exit, Failure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -185,6 +186,12 @@ pub struct StatusItem {
     pub peers: u64,
     /// Its spaces.
     pub spaces: Vec<SpaceSync>,
+    /// How far synchronization is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressItem>,
+    /// How long things have taken since the device began to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyItem>,
 }
 
 /// A peer.

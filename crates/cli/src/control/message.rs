@@ -200,6 +200,9 @@ pub enum Request {
         ticket: String,
         /// How long to wait for the inviter, in milliseconds.
         wait_ms: u64,
+        /// Whether to wait, too, until everything that the inviter has is here.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sync: bool,
     },
     /// Creates a document, or updates the one of this name. One [`WrittenItem`](super::WrittenItem).
     Put {
@@ -276,6 +279,16 @@ pub enum Request {
     Status {
         /// Whether to go on.
         watch: bool,
+    },
+    /// Tells everything that happens, without end. An [`EventItem`](super::EventItem) each.
+    Events {},
+    /// Tells what happened since this device was last online, or since a marker. One [`SinceItem`](super::SinceItem), or
+    /// none where the marker is moved for the first time.
+    Since {
+        /// The marker.
+        marker: Option<String>,
+        /// Whether to move the marker here afterwards.
+        moving: bool,
     },
     /// Lists the peers. A [`PeerItem`](super::PeerItem) each.
     Peers {},

@@ -13,6 +13,7 @@ mod item;
 mod line;
 mod message;
 mod server;
+mod watch_item;
 
 pub use client::{Client, Import, Replies, Session};
 pub use endpoint::{Claim, Endpoint};
@@ -28,3 +29,7 @@ pub use message::{
     Place, Reply, Request, Role,
 };
 pub use server::{Server, ServerOptions};
+pub use watch_item::{
+    CameItem, CollectionProgressItem, DistributionItem, EventItem, FlowItem, HeldUpItem, LatencyItem, LossItem,
+    OwnItem, PeerProgressItem, ProgressItem, SinceItem, TouchedItem,
+};

@@ -126,8 +126,12 @@ pub(super) fn condition(filter: Filter) -> impl Fn(&Value) -> bool + Send + Sync
 
 /// Where a conflict is, as a path is typed.
 pub(super) fn conflict_path(conflict: &Conflict) -> String {
-    let steps: Vec<Step> = conflict
-        .path
+    path_text(&conflict.path)
+}
+
+/// A path of the node as it is typed.
+pub(super) fn path_text(path: &farshore::Path) -> String {
+    let steps: Vec<Step> = path
         .iter()
         .map(|step| match step {
             farshore::Step::Key(name) => Step::Field(name.clone()),

@@ -269,7 +269,7 @@ async fn write_batch(collection: &Collection<Value>, mut batch: Batch, keyed: bo
     Ok((batch, count))
 }
 
-fn conflict_item(conflict: &farshore::Conflict) -> ConflictItem {
+pub(super) fn conflict_item(conflict: &farshore::Conflict) -> ConflictItem {
     let shown = conflict.values.get(conflict.winner);
     let others = conflict.values.iter().enumerate().filter(|(at, _)| *at != conflict.winner);
     ConflictItem {

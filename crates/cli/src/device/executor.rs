@@ -68,8 +68,11 @@ impl Device {
                 let expires_ms = now_ms().saturating_add(i64::try_from(valid_ms).unwrap_or(i64::MAX));
                 replies.item(&TicketItem { ticket, space: title(&space), role, expires_ms }).await
             }
-            Request::Join { ticket, wait_ms } => {
+            Request::Join { ticket, wait_ms, sync } => {
                 let space = self.node.join(&ticket, Duration::from_millis(wait_ms)).await?;
+                if sync {
+                    self.first_sync(space.id(), &replies).await?;
+                }
                 replies.item(&space_item(&space.status().await?)).await
             }
             Request::Put { place, document, fields, replace } => {
@@ -85,6 +88,8 @@ impl Device {
             Request::Export { place } => self.export(&place, &replies).await,
             Request::Watch { place, document, initial } => self.watch(&place, document, initial, &replies).await,
             Request::Status { watch } => self.status(watch, &replies).await,
+            Request::Events {} => self.events(&replies).await,
+            Request::Since { marker, moving } => self.since(marker.as_deref(), moving, &replies).await,
             Request::Peers {} => self.peers(&replies).await,
             Request::Log { space, collection, limit } => {
                 self.log(space.as_deref(), collection.as_deref(), limit, &replies).await

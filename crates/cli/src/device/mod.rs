@@ -6,6 +6,7 @@ mod documents;
 mod executor;
 mod failure;
 mod state;
+mod watching;
 
 use crate::control::{Client, Endpoint, Executor, InitItem, Reply, Server, ServerOptions, Session, UpItem};
 use crate::exit::{Exit, Failure};

@@ -6,23 +6,6 @@ use crate::exit::{Exit, Failure};
 use farshore::{DeviceId, DiskStatus, NetworkState, NetworkStatus, NodeStatus, SpaceStatus};
 
 impl Device {
-    pub(super) async fn status(&self, watch: bool, replies: &ReplySink) -> Result<(), Failure> {
-        if !watch {
-            return replies.item(&self.status_item(&self.node.status().await?)).await;
-        }
-        self.must_run("watch")?;
-        let mut watch = self.node.status_watch()?;
-        let mut last = None;
-        while let Some(status) = watch.next().await {
-            let item = self.status_item(&status);
-            if last.as_ref() != Some(&item) {
-                replies.item(&item).await?;
-                last = Some(item);
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn status_item(&self, status: &NodeStatus) -> StatusItem {
         let engine = &status.engine;
         let mut problems: Vec<String> =
@@ -43,6 +26,8 @@ impl Device {
             problems,
             peers: engine.links.iter().filter(|link| link.device.is_some()).count() as u64,
             spaces: engine.spaces.iter().map(space_sync).collect(),
+            progress: None,
+            latency: None,
         }
     }
 

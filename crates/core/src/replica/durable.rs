@@ -92,27 +92,6 @@ pub(super) enum Effect {
     },
 }
 
-/// What a batch brought of others, by journal.
-#[derive(Debug, Default)]
-struct News {
-    arrived: BTreeMap<(SpaceId, JournalId), (LinkId, Vec<ArrivedEntry>)>,
-    applied: BTreeMap<(SpaceId, JournalId), u64>,
-}
-
-impl News {
-    fn arrived(&mut self, space: SpaceId, entry: &Entry, source: Option<Source>) {
-        let Some(source) = source else { return };
-        let arrived = ArrivedEntry {
-            seq: entry.header.seq,
-            bytes: entry.as_bytes().len(),
-            claimed_ms: entry.header.time.unix_ms(),
-            arrived_ms: source.at_ms,
-        };
-        let key = (space, entry.header.journal);
-        self.arrived.entry(key).or_insert_with(|| (source.link, Vec::new())).1.push(arrived);
-    }
-}
-
 impl Replica {
     /// Answers a part of an edit that needs no batch of its own: it changed nothing, or was refused. What it was compared with
     /// may be on its way to the disk, and a crash may undo that: so the answer waits for what was asked of the store before.
@@ -127,7 +106,8 @@ impl Replica {
         let Some(effects) = self.batches.remove(&batch) else { return };
         let mut serve = false;
         let mut pump: BTreeSet<(SpaceId, CollectionTag)> = BTreeSet::new();
-        let mut news = News::default();
+        let mut applied_now: BTreeMap<(SpaceId, JournalId), u64> = BTreeMap::new();
+        self.tell_arrived(&effects);
         for effect in effects {
             match effect {
                 Effect::Reply(id, reply) => self.reply(id, Ok(reply)),
@@ -137,7 +117,7 @@ impl Replica {
                     let Some(known) = self.spaces.get_mut(&space) else { continue };
                     if let Some(state) = known.journals.get_mut(&journal) {
                         if state.durable_applied < applied {
-                            news.applied.insert((space, journal), applied);
+                            applied_now.insert((space, journal), applied);
                         }
                         (state.durable_applied, state.durable_closed) = (applied, closed);
                     }
@@ -154,7 +134,6 @@ impl Replica {
                 }
                 Effect::EntryDurable { space, entry, arrival, source } => {
                     pump.insert((space, entry.header.journal.collection));
-                    news.arrived(space, &entry, source);
                     self.entry_durable(space, entry, arrival, source);
                     serve = true;
                 }
@@ -176,7 +155,11 @@ impl Replica {
                 }
             }
         }
-        self.tell(news);
+        for ((space, journal), seq) in applied_now {
+            if !self.is_own(&journal) {
+                self.outputs.push_back(Output::Notify(Event::Applied { space, journal, seq }));
+            }
+        }
         self.send_receipts();
         if serve {
             let mut links: Vec<LinkId> = self.links.keys().copied().collect();
@@ -191,16 +174,22 @@ impl Replica {
         }
     }
 
-    /// Tells what came of others and what of it is in the documents, once for each journal.
-    fn tell(&mut self, news: News) {
-        for ((space, journal), (link, entries)) in news.arrived {
+    /// Tells what came of others, once for each journal, before anything that follows from its being here.
+    fn tell_arrived(&mut self, effects: &[Effect]) {
+        let mut arrived: BTreeMap<(SpaceId, JournalId), (LinkId, Vec<ArrivedEntry>)> = BTreeMap::new();
+        for effect in effects {
+            let Effect::EntryDurable { space, entry, source: Some(source), .. } = effect else { continue };
+            let of_journal = arrived.entry((*space, entry.header.journal)).or_insert((source.link, Vec::new()));
+            of_journal.1.push(ArrivedEntry {
+                seq: entry.header.seq,
+                bytes: entry.as_bytes().len(),
+                claimed_ms: entry.header.time.unix_ms(),
+                arrived_ms: source.at_ms,
+            });
+        }
+        for ((space, journal), (link, entries)) in arrived {
             let from = self.links.get(&link).and_then(|state| state.device);
             self.notify(Event::Arrived { space, journal, from, entries });
-        }
-        for ((space, journal), seq) in news.applied {
-            if !self.is_own(&journal) {
-                self.notify(Event::Applied { space, journal, seq });
-            }
         }
     }
 
