@@ -51,6 +51,9 @@ impl fmt::Debug for History {
 pub struct Sweep {
     /// The workload.
     pub seed: u64,
+    /// Operations of the disk: where a cut can fall.
+    #[serde(default)]
+    pub operations: usize,
     /// How often the power was cut.
     pub cuts: usize,
     /// Cuts that left a commit which nobody had been promised.
@@ -86,7 +89,7 @@ pub fn sweep(seed: u64, most: usize) -> Sweep {
     let mut broken: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
     let Some(history) = outcome.history.take() else {
         broken.push("the disk's operations were not recorded".into());
-        return Sweep { seed, cuts: 0, kept_unacknowledged: 0, broken };
+        return Sweep { seed, operations: 0, cuts: 0, kept_unacknowledged: 0, broken };
     };
     let swept = cut_everywhere(seed, &history, most);
     broken.extend(swept.broken);
@@ -100,7 +103,7 @@ pub(crate) fn cut_everywhere(seed: u64, history: &History, most: usize) -> Sweep
     let step = history.ops.len().div_ceil(most.max(1)).max(1);
     let mut promised: BTreeMap<JournalId, u64> = BTreeMap::new();
     let mut promises = history.promises.iter().peekable();
-    let mut swept = Sweep { seed, cuts: 0, kept_unacknowledged: 0, broken: Vec::new() };
+    let mut swept = Sweep { seed, operations: history.ops.len(), cuts: 0, kept_unacknowledged: 0, broken: Vec::new() };
     for (index, op) in history.ops.iter().enumerate() {
         disk.perform(op);
         let done = index + 1;

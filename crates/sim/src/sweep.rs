@@ -191,12 +191,6 @@ fn shortfalls(summary: &Summary) -> Vec<String> {
     out
 }
 
-/// Reads the seeds that a record holds already. Whatever is no whole line of a report is left out: it was being written.
-pub fn read_record(text: &str) -> BTreeMap<u64, Report> {
-    let reports = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
-    reports.map(|report| (report.seed, report)).collect()
-}
-
 /// Runs an app on many seeds: what an app team calls in its tests.
 ///
 /// # Errors
@@ -250,12 +244,5 @@ mod tests {
         }
         let shortfalls = summarize(&reports, Profile::Mixed).shortfalls;
         assert!(matches!(&shortfalls[..], [one] if one.starts_with("disk-full fired in 9 of 1000")), "{shortfalls:?}");
-    }
-
-    #[test]
-    fn a_record_that_ends_within_a_line_is_read_up_to_there() {
-        let whole = serde_json::to_string(&report(7, &[])).unwrap();
-        let text = format!("{whole}\n{}", &whole[..whole.len() / 2]);
-        assert_eq!(read_record(&text).into_keys().collect::<Vec<_>>(), [7]);
     }
 }

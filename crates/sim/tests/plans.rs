@@ -3,6 +3,9 @@
 //! - `entries-overtake-the-roster`: a device was sent entries that cited a roster operation which it did not have yet, because
 //!   streams overtake one another. It dropped them, got the operation, and did not ask for the entries again: its question
 //!   counted as open, and after 30 s only *other* peers were asked, of which there were none on that side of the line.
+//! - `joined-while-linked` (seed 20492): a member heard of a new device from the inviter and dialled it while that was still
+//!   writing down that it is a member. On this link it had said that it shares no space, and it said otherwise to the inviter
+//!   alone: the two stayed linked and exchanged nothing until the link ended.
 
 use farshore_sim::plan::Plan;
 use farshore_sim::run::Options;

@@ -373,12 +373,12 @@ impl Replica {
 
     /// The space is durable here.
     pub(super) fn joined(&mut self, space: SpaceId, key: [u8; 16]) {
-        let link = self.joins.get(&key).and_then(|join| join.link);
         self.end_join(key, Ok(space));
         self.notify(Event::RosterChanged { space });
-        if let Some(link) = link {
-            self.send_tags(link);
-        }
+        // Other members heard of this device from the inviter, and may have dialled it before it knew that it is one.
+        let proved = self.links.iter().filter(|(_, state)| state.device.is_some());
+        let links: Vec<LinkId> = proved.map(|(link, _)| *link).collect();
+        links.into_iter().for_each(|link| self.send_tags(link));
     }
 
     fn end_join(&mut self, key: [u8; 16], result: Result<SpaceId, String>) {

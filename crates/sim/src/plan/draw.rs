@@ -36,7 +36,13 @@ pub fn draw(dice: &mut Dice<'_>, seed: u64, profile: Profile) -> Plan {
         let kinds = enabled(dice);
         faults(dice, &setup, &kinds, sizes.faults, &mut actions);
     }
-    if profile == Profile::Byzantine {
+    let turned = match profile {
+        Profile::Byzantine => true,
+        // Below three there would be nobody left to compare with.
+        Profile::Small => sizes.devices > 2 && dice.below(4) == 1,
+        _ => false,
+    };
+    if turned {
         turns(dice, &mut setup, &mut actions);
     }
     actions.sort_by_key(|timed| timed.at_ms);
@@ -52,6 +58,12 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
             end_ms: dice.magnitude(2 * MINUTE_MS, 10 * MINUTE_MS),
             edits: dice.range(120, 240) as usize,
             faults: dice.range(4, 16) as usize,
+        },
+        Profile::Small => Sizes {
+            devices: dice.range(2, 4) as usize,
+            end_ms: 2 * MINUTE_MS,
+            edits: dice.range(1, 40) as usize,
+            faults: dice.below(13) as usize,
         },
         Profile::Mixed | Profile::Quiet => {
             let devices = match dice.below(100) {
@@ -69,7 +81,7 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
 }
 
 fn setup(dice: &mut Dice<'_>, seed: u64, profile: Profile, sizes: &Sizes) -> Setup {
-    let drawn = matches!(profile, Profile::Mixed | Profile::Quiet | Profile::Byzantine);
+    let drawn = matches!(profile, Profile::Mixed | Profile::Quiet | Profile::Byzantine | Profile::Small);
     let member = |number: usize, dice: &mut Dice<'_>| {
         let role = match (number, dice.below(10)) {
             (0, _) => MemberRole::Admin,

@@ -16,11 +16,15 @@ pub enum Profile {
     Week,
     /// 10 devices, one edit a second each, ten minutes long, no faults: what speed is measured with.
     Busy,
+    /// 2 to 4 devices, at most 40 edits and 12 faults in two minutes, sometimes a device in bad hands: for fuzzers, which need
+    /// many short runs.
+    Small,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 5] = [Profile::Mixed, Profile::Byzantine, Profile::Quiet, Profile::Week, Profile::Busy];
+    pub const ALL: [Profile; 6] =
+        [Profile::Mixed, Profile::Byzantine, Profile::Quiet, Profile::Week, Profile::Busy, Profile::Small];
 
     /// The name that people type.
     pub fn name(self) -> &'static str {
@@ -30,6 +34,7 @@ impl Profile {
             Profile::Quiet => "quiet",
             Profile::Week => "week",
             Profile::Busy => "busy",
+            Profile::Small => "small",
         }
     }
 }
@@ -45,6 +50,6 @@ impl FromStr for Profile {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Profile::ALL.into_iter().find(|profile| profile.name() == text);
-        found.ok_or_else(|| format!("no profile `{text}`; there are mixed, byzantine, quiet, week and busy"))
+        found.ok_or_else(|| format!("no profile `{text}`; there are mixed, byzantine, quiet, week, busy and small"))
     }
 }

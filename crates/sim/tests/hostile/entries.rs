@@ -3,7 +3,6 @@
 use farshore_core::batch::CollectionKey;
 use farshore_core::entry::{Dep, Entry, Group};
 use farshore_core::id::{CollectionTag, EntryHash, EpochId, Incarnation, OpHash, Position};
-use farshore_core::input::Class;
 use farshore_core::payload::{self, Item, ItemBody};
 use farshore_core::role::Role;
 use farshore_core::value::Value;
@@ -41,8 +40,6 @@ fn a_sound_entry_of_a_hand_written_peer_is_taken_and_passed_on() {
     let frames = line.received(&mut rig.world);
     let receipt = Frame::Receipt { handle: line.handle, positions: vec![(mallory.journal(), 1)] };
     assert!(frames.contains(&receipt), "{frames:?}");
-    let credit = Frame::Credit { class: Class::Live, bytes: entry.as_bytes().len() as u32 };
-    assert!(frames.contains(&credit), "{frames:?}");
     rig.assert_undisturbed();
 }
 

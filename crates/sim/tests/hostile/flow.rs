@@ -3,14 +3,14 @@
 use farshore_core::document::{Edit, Step};
 use farshore_core::id::{EntryHash, Incarnation, JournalId, Position};
 use farshore_core::input::{Class, DocOp};
-use farshore_core::limits::{BULK_WINDOW_BYTES, ENTRY_BYTES, LIVE_WINDOW_BYTES};
+use farshore_core::limits::{BULK_WINDOW_BYTES, CREDIT_PORTIONS, ENTRY_BYTES, LIVE_WINDOW_BYTES};
 use farshore_core::value::Value;
 use farshore_core::wire::{Frame, Frontier, Of, Range, State};
 
 use crate::content::{document, sound};
 use crate::peer::{InWorld, Line, RawPeer};
 use crate::raw::Op;
-use crate::rig::{ADA, BEN, Rig, fields};
+use crate::rig::{ADA, BEN, Rig, fields, incompressible};
 
 /// What parts name that are of no entry at all.
 const NO_ENTRY: EntryHash = EntryHash([9; 32]);
@@ -65,6 +65,40 @@ fn a_peer_that_stops_reading_holds_up_nobody_and_is_owed_no_more_than_its_window
     assert!(total[1] <= LIVE_WINDOW_BYTES as usize + (64 << 10), "{total:?}");
     assert!(total[0] < 64 << 10, "{total:?}");
     rig.assert_open(&line);
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn credit_comes_back_in_portions_and_all_of_it() {
+    let mut rig = Rig::new(104);
+    let mut mallory = rig.mallory();
+    let line = mallory.meet(&mut rig.world, ADA);
+    line.received(&mut rig.world);
+    let portion = u64::from(LIVE_WINDOW_BYTES) / CREDIT_PORTIONS;
+    let (mut sent, mut back) = (0, 0);
+    for id in 0..200 {
+        let entry = mallory.entry(&[sound(&mallory, document(id), &"long ".repeat(400 + usize::from(id)))]);
+        line.send_entry(&mut rig.world, &entry);
+        sent += entry.as_bytes().len() as u64;
+        for frame in line.received(&mut rig.world) {
+            if let Frame::Credit { bytes, class: Class::Live } = frame {
+                assert!(u64::from(bytes) >= portion, "{bytes} bytes were worth a frame");
+                back += u64::from(bytes);
+            }
+        }
+        assert!(sent - back < portion, "{} bytes are due", sent - back);
+    }
+    assert!(back > 0, "only {sent} bytes were sent: too few to tell");
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn an_entry_larger_than_the_window_goes_while_some_credit_is_due() {
+    let mut rig = Rig::new(105);
+    for (id, length) in [(1, 100_000), (2, 100_000), (3, 3_000_000), (4, 100_000), (5, 3_000_000)] {
+        rig.write_to(BEN, document(id), DocOp::Create(fields(&[("data", incompressible(length))])));
+        assert!(rig.value(ADA, document(id)).is_some(), "document {id} did not come");
+    }
     rig.assert_undisturbed();
 }
 

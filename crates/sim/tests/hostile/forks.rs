@@ -37,21 +37,6 @@ fn branch(mallory: &mut RawPeer, from: Position, ids: &[u8]) -> Vec<Entry> {
     ids.iter().map(|id| mallory.entry(&[sound(mallory, document(*id), &format!("branch {id}"))])).collect()
 }
 
-/// Sends entries over a line of their own.
-fn send(rig: &mut Rig, to: usize, entries: &[Entry]) {
-    let line = rig.mallory().meet(&mut rig.world, to);
-    for entry in entries {
-        line.send_entry(&mut rig.world, entry);
-    }
-    rig.assert_open(&line);
-    line.hang_up(&mut rig.world);
-}
-
-fn meet(rig: &mut Rig) {
-    rig.honest = rig.world.link(ADA, BEN);
-    rig.world.run();
-}
-
 /// Ada holds `ada` branches of a journal, Ben another one, from its second entry on. Returns the journal.
 fn forked(rig: &mut Rig, ada: &[u8], ben: &[u8]) -> JournalId {
     rig.world.cut(rig.honest);
@@ -59,9 +44,9 @@ fn forked(rig: &mut Rig, ada: &[u8], ben: &[u8]) -> JournalId {
     let common = branch(&mut mallory, Position::START, &[20]);
     let end = mallory.end;
     let (one, two) = (branch(&mut mallory, end, ada), branch(&mut mallory, end, ben));
-    send(rig, ADA, &[&common[..], &one].concat());
-    send(rig, BEN, &[&common[..], &two].concat());
-    meet(rig);
+    rig.send_entries(ADA, &[&common[..], &one].concat());
+    rig.send_entries(BEN, &[&common[..], &two].concat());
+    rig.meet();
     mallory.journal()
 }
 
@@ -86,7 +71,7 @@ fn members_that_met_different_branches_notice_the_fork_and_keep_its_proof() {
         }
         // It stays known after a restart, is told once, and what came first still shows.
         rig.world.restart(ADA, seed);
-        meet(&mut rig);
+        rig.meet();
         assert_eq!(rig.collection(ADA).forks.len(), 1);
         assert_eq!(told(&rig, BEN).len(), 1);
         assert!(rig.value(ADA, document(ada[0])).is_some() && rig.value(BEN, document(ben[0])).is_some());
@@ -155,12 +140,12 @@ fn a_copy_of_ones_own_journal_that_ends_below_it_begins_a_new_life() {
     let original = std::mem::replace(&mut rig.world.devices[ADA], Device::start(copy, [96; 32], now).unwrap());
     // ... while the copy writes once, and meets Ben.
     let copied = rig.write(ADA);
-    meet(&mut rig);
+    rig.meet();
     assert!(rig.value(BEN, copied).is_some());
     rig.world.cut(rig.honest);
     rig.world.devices[ADA] = original;
     assert_eq!(lives(&rig, ADA), 0);
-    meet(&mut rig);
+    rig.meet();
     assert_eq!(lives(&rig, ADA), 1, "Ben's copy of the journal ends below Ada's, with another hash");
     assert_eq!((told(&rig, ADA).len(), told(&rig, BEN).len()), (1, 1));
     // What Ada writes from now on reaches Ben; what she wrote before is hers still.
@@ -169,7 +154,7 @@ fn a_copy_of_ones_own_journal_that_ends_below_it_begins_a_new_life() {
     assert!(mine.iter().all(|document| rig.value(ADA, *document).is_some()));
     // Once is enough.
     rig.world.cut(rig.honest);
-    meet(&mut rig);
+    rig.meet();
     assert_eq!(lives(&rig, ADA), 1);
     assert!(rig.world.devices[ADA].closed.is_empty() && rig.world.devices[BEN].closed.is_empty());
 }

@@ -3,6 +3,7 @@
 use farshore_core::entropy::Entropy;
 use farshore_core::id::EntryHash;
 use farshore_core::input::Class;
+use farshore_core::limits::{CREDIT_PORTIONS, LIVE_WINDOW_BYTES};
 use farshore_core::wire::{Frame, cap};
 
 use crate::content::{document, sound};
@@ -269,11 +270,13 @@ fn frames_about_a_space_that_the_two_do_not_share_change_nothing() {
     let entry = mallory.entry(&[sound(&mallory, document(9), "hello")]);
     line.send(&mut rig.world, &Frame::State(mallory.state_on(&line, true)));
     line.send(&mut rig.world, &Frame::RosterHave { handle: line.handle, more: false, positions: Vec::new() });
-    line.send_entry(&mut rig.world, &entry);
+    let times = (LIVE_WINDOW_BYTES as usize / CREDIT_PORTIONS as usize).div_ceil(entry.as_bytes().len());
+    (0..times).for_each(|_| line.send_entry(&mut rig.world, &entry));
     rig.assert_open(&line);
-    // Only the entry's credit came back.
+    // Only the entries' credit came back.
     let frames = line.received(&mut rig.world);
-    assert!(matches!(frames[..], [Frame::Credit { .. }]), "{frames:?}");
+    let due = (times * entry.as_bytes().len()) as u32;
+    assert!(matches!(frames[..], [Frame::Credit { bytes, .. }] if bytes == due), "{frames:?}");
     assert_eq!(rig.value(ADA, document(9)), None);
     rig.assert_undisturbed();
 }

@@ -42,21 +42,8 @@ fn late(rig: &Rig, mallory: &RawPeer, target: DocumentId, alter: impl FnOnce(&mu
     item(target, &[change])
 }
 
-/// Sends entries to both, each over a line of its own.
 fn send_to_both(rig: &mut Rig, entries: &[farshore_core::entry::Entry]) {
-    for device in [ADA, BEN] {
-        let line = rig.mallory().meet(&mut rig.world, device);
-        for entry in entries {
-            line.send_entry(&mut rig.world, entry);
-        }
-        rig.assert_open(&line);
-        line.hang_up(&mut rig.world);
-    }
-}
-
-fn meet(rig: &mut Rig) {
-    rig.honest = rig.world.link(ADA, BEN);
-    rig.world.run();
+    [ADA, BEN].into_iter().for_each(|device| rig.send_entries(device, entries));
 }
 
 /// Both keep the same of both lives, and show the second.
@@ -88,7 +75,7 @@ fn a_malformed_change_of_a_former_life_closes_its_journal_at_the_same_place_on_e
     send_to_both(&mut rig, &[good, bad, after]);
     let reason = rig.assert_rejected(mallory.journal(), 2);
     assert!(reason.contains("sequence number"), "{reason}");
-    meet(&mut rig);
+    rig.meet();
     for device in [ADA, BEN] {
         assert!(rig.value(device, document(20)).is_some());
         assert_eq!(rig.value(device, document(21)), None);
@@ -103,14 +90,14 @@ fn a_late_edit_of_a_former_life_is_kept_and_never_comes_back() {
     let mut mallory = rig.mallory();
     let edit = mallory.entry(&[late(&rig, &mallory, target, |_| {})]);
     send_to_both(&mut rig, &[edit]);
-    meet(&mut rig);
+    rig.meet();
     assert_eq!((rig.collection(ADA).unapplied, rig.collection(BEN).unapplied), (0, 0));
     assert_eq!(first_life(&rig, BEN, target).len(), 2, "the late edit is kept with the life that it is of");
     assert_same_lives(&rig, target);
     // Nor after a restart, when more of the former life comes: another edit, and a deletion.
     rig.world.restart(BEN, 71);
     rig.world.restart(ADA, 72);
-    meet(&mut rig);
+    rig.meet();
     let last = RawChange::parse(first_life(&rig, ADA, target).last().unwrap());
     let more = item(target, &[then(&last, vec![Op::put("later", "still")])]);
     let body = ItemBody::Tombstone { heads: vec![[1; 32]] };
@@ -144,7 +131,7 @@ fn a_change_of_a_former_life_that_hides_what_it_builds_on_waits_on_every_member_
     let dep = other.entry(&[item(target, &[missing])]);
     send_to_both(&mut rig, &[dep]);
     assert_eq!((rig.collection(ADA).unapplied, rig.collection(BEN).unapplied), (0, 0));
-    meet(&mut rig);
+    rig.meet();
     assert_eq!(first_life(&rig, BEN, target).len(), 3);
     assert_same_lives(&rig, target);
     rig.assert_undisturbed();

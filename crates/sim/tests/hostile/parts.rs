@@ -1,22 +1,13 @@
 //! Entries in parts of which the beginning came from one peer and the rest from another.
 
-use farshore_core::entropy::Entropy;
 use farshore_core::id::{DeviceId, EntryHash};
 use farshore_core::input::{Class, DocOp};
 use farshore_core::limits::{PARTIAL_ENTRIES, RESTS_ASKED};
-use farshore_core::value::Value;
 use farshore_core::wire::Frame;
 
 use crate::content::document;
 use crate::peer::InWorld;
-use crate::rig::{ADA, BEN, Rig, fields};
-
-/// Bytes that nothing compresses.
-fn incompressible(length: usize) -> Value {
-    let mut bytes = vec![0; length];
-    Entropy::from_seed(&[1; 32], "incompressible").fill(&mut bytes);
-    Value::Bytes(bytes)
-}
+use crate::rig::{ADA, BEN, Rig, fields, incompressible};
 
 /// The last entry that Ben wrote, and its hash.
 fn bens_last(rig: &Rig) -> (Vec<u8>, EntryHash) {
@@ -27,24 +18,40 @@ fn bens_last(rig: &Rig) -> (Vec<u8>, EntryHash) {
     (store.entry(rig.key.space, *journal, state.held.seq).unwrap().to_vec(), state.held.hash)
 }
 
-#[test]
-fn a_beginning_that_was_garbage_costs_one_transfer_and_not_the_link_of_who_went_on_with_it() {
-    let mut rig = Rig::new(120);
+/// Ben wrote a document for each of these lengths while he and Ada were apart.
+fn apart(seed: u64, lengths: &[usize]) -> Rig {
+    let mut rig = Rig::new(seed);
     rig.world.cut(rig.honest);
-    rig.write_to(BEN, document(9), DocOp::Create(fields(&[("data", incompressible(300_000))])));
-    let (mut bytes, hash) = bens_last(&rig);
-    bytes[50_000] ^= 1; // Within what is sealed: neither the header nor its hash tells.
+    for (n, length) in lengths.iter().enumerate() {
+        rig.write_to(BEN, document(9 + n as u8), DocOp::Create(fields(&[("data", incompressible(*length))])));
+    }
+    rig
+}
+
+/// Mallory gives Ada the first 60,000 bytes of an entry, and no more.
+fn begin(rig: &mut Rig, bytes: &[u8], hash: EntryHash) {
     let line = rig.mallory().meet(&mut rig.world, ADA);
     let (handle, total) = (line.handle, bytes.len() as u32);
     let part = Frame::Part { handle, hash, total, offset: 0, bytes: bytes[..60_000].to_vec() };
     line.send_bytes(&mut rig.world, Class::Bulk, part.encode());
     line.hang_up(&mut rig.world);
+}
 
+/// Bytes that Ben sends when he and Ada meet.
+fn sent_when_they_meet(rig: &mut Rig) -> u64 {
     let before = rig.world.devices[BEN].counts.bytes;
-    rig.honest = rig.world.link(ADA, BEN);
-    rig.world.run();
-    let sent = rig.world.devices[BEN].counts.bytes - before;
-    let (rest, whole) = (u64::from(total) - 60_000, u64::from(total));
+    rig.meet();
+    rig.world.devices[BEN].counts.bytes - before
+}
+
+#[test]
+fn a_beginning_that_was_garbage_costs_one_transfer_and_not_the_link_of_who_went_on_with_it() {
+    let mut rig = apart(120, &[300_000]);
+    let (mut bytes, hash) = bens_last(&rig);
+    bytes[50_000] ^= 1; // Within what is sealed: neither the header nor its hash tells.
+    begin(&mut rig, &bytes, hash);
+    let sent = sent_when_they_meet(&mut rig);
+    let (rest, whole) = (bytes.len() as u64 - 60_000, bytes.len() as u64);
     assert!(sent > rest + whole, "{sent} bytes: the rest was never asked for, or the whole never after it");
     assert!(sent < rest + whole + 20_000, "{sent} bytes for {rest} and {whole}");
     assert!(rig.value(ADA, document(9)).is_some());
@@ -53,31 +60,19 @@ fn a_beginning_that_was_garbage_costs_one_transfer_and_not_the_link_of_who_went_
 
 #[test]
 fn beginnings_of_entries_that_do_not_follow_what_is_held_are_not_kept_and_the_rest_is_never_asked_for() {
-    let mut rig = Rig::new(121);
-    rig.world.cut(rig.honest);
-    rig.write_to(BEN, document(9), DocOp::Create(fields(&[("data", incompressible(300_000))])));
-    rig.write_to(BEN, document(10), DocOp::Create(fields(&[("data", incompressible(300_001))])));
+    let mut rig = apart(121, &[300_000, 300_001]);
     let (bytes, hash) = bens_last(&rig); // Ada lacks the one before it.
-    let total = bytes.len() as u32;
     for _ in 0..PARTIAL_ENTRIES + RESTS_ASKED {
-        let line = rig.mallory().meet(&mut rig.world, ADA);
-        let part = Frame::Part { handle: line.handle, hash, total, offset: 0, bytes: bytes[..60_000].to_vec() };
-        line.send_bytes(&mut rig.world, Class::Bulk, part.encode());
-        line.hang_up(&mut rig.world);
+        begin(&mut rig, &bytes, hash);
     }
-    let before = rig.world.devices[BEN].counts.bytes;
-    rig.honest = rig.world.link(ADA, BEN);
-    rig.world.run();
-    let sent = rig.world.devices[BEN].counts.bytes - before;
-    assert!(sent > 2 * u64::from(total), "{sent} bytes: something was taken from somebody else's beginning");
+    let sent = sent_when_they_meet(&mut rig);
+    assert!(sent > 2 * bytes.len() as u64, "{sent} bytes: something was taken from somebody else's beginning");
     rig.assert_undisturbed();
 }
 
 #[test]
 fn a_part_that_names_another_entry_than_it_is_of_costs_its_sender_the_link() {
-    let mut rig = Rig::new(122);
-    rig.world.cut(rig.honest);
-    rig.write_to(BEN, document(9), DocOp::Create(fields(&[("data", incompressible(100_000))])));
+    let mut rig = apart(122, &[100_000]);
     let (bytes, _) = bens_last(&rig);
     let line = rig.mallory().meet(&mut rig.world, ADA);
     let (handle, total, hash) = (line.handle, bytes.len() as u32, EntryHash([9; 32]));
@@ -86,7 +81,6 @@ fn a_part_that_names_another_entry_than_it_is_of_costs_its_sender_the_link() {
         line.send_bytes(&mut rig.world, Class::Bulk, part.encode());
     }
     rig.assert_faulted(&line, "another entry than they name");
-    rig.honest = rig.world.link(ADA, BEN);
-    rig.world.run();
+    rig.meet();
     rig.assert_undisturbed();
 }

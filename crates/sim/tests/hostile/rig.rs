@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use farshore_core::batch::CollectionKey;
 use farshore_core::catalogue::CollectionDefinition;
+use farshore_core::entropy::Entropy;
+use farshore_core::entry::Entry;
 use farshore_core::id::{DocumentId, JournalId, SpaceId};
 use farshore_core::input::{DocEdit, DocOp, LinkId, Request};
 use farshore_core::output::{CollectionStatus, Event, Reply, Status};
@@ -13,7 +15,7 @@ use farshore_core::ticket::Ticket;
 use farshore_core::value::Value;
 use farshore_sim::World;
 
-use crate::peer::{Line, RawPeer, steal};
+use crate::peer::{InWorld, Line, RawPeer, steal};
 
 /// Device numbers.
 pub(crate) const ADA: usize = 0;
@@ -94,6 +96,22 @@ impl Rig {
         };
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         self.world.run();
+    }
+
+    /// Ada and Ben meet again after they were apart.
+    pub(crate) fn meet(&mut self) {
+        self.honest = self.world.link(ADA, BEN);
+        self.world.run();
+    }
+
+    /// Mallory sends entries to a device over a line of their own, which does not mind.
+    pub(crate) fn send_entries(&mut self, to: usize, entries: &[Entry]) {
+        let line = self.mallory().meet(&mut self.world, to);
+        for entry in entries {
+            line.send_entry(&mut self.world, entry);
+        }
+        self.assert_open(&line);
+        line.hang_up(&mut self.world);
     }
 
     pub(crate) fn value(&self, device: usize, document: DocumentId) -> Option<Value> {
@@ -198,4 +216,11 @@ impl Rig {
 
 pub(crate) fn fields(fields: &[(&str, Value)]) -> Value {
     Value::Map(fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
+}
+
+/// A value of bytes that nothing compresses.
+pub(crate) fn incompressible(length: usize) -> Value {
+    let mut bytes = vec![0; length];
+    Entropy::from_seed(&[1; 32], "incompressible").fill(&mut bytes);
+    Value::Bytes(bytes)
 }

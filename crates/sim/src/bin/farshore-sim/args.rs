@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Shrink(Shrink),
     /// Cut the power after every disk operation of small workloads
     Powercuts(Powercuts),
+    /// Sum up the records of the long counts, over all commits, in a table and in a small file
+    Counts(Counts),
     /// Name every kind of fault
     ListFaults,
     /// Name every oracle, and what it promises
@@ -50,12 +52,8 @@ pub(crate) struct Run {
     /// From the first seed up to the second, which is left out, as in 0..1000
     #[arg(long, value_parser = range, default_value = "0..100")]
     pub(crate) seeds: std::ops::Range<u64>,
-    /// How many seeds to run at a time
-    #[arg(long, default_value_t = 1)]
-    pub(crate) jobs: usize,
-    /// Append one line for each seed to this file, and leave out seeds that it holds
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) long: Long,
     /// One JSON line for each seed, and one for the summary
     #[arg(long)]
     pub(crate) json: bool,
@@ -109,12 +107,42 @@ pub(crate) struct Powercuts {
     /// Which workloads, by seed
     #[arg(long, value_parser = range, default_value = "0..50")]
     pub(crate) workloads: std::ops::Range<u64>,
-    /// Append one line for each workload to this file, and leave out those that it holds
-    #[arg(long, value_name = "FILE")]
-    pub(crate) record: Option<PathBuf>,
-    /// How many workloads to run at a time
+    #[command(flatten)]
+    pub(crate) long: Long,
+}
+
+/// How a long count is run: in slices, and as far as it comes.
+#[derive(Debug, Args)]
+pub(crate) struct Long {
+    /// How many to run at a time
     #[arg(long, default_value_t = 1)]
     pub(crate) jobs: usize,
+    /// Append one line for each seed to this file, and leave out seeds that it holds, whatever commit they ran on; those that
+    /// were broken on other sources run again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Begin no more seeds after this many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) for_s: Option<u64>,
+    /// The commit that the record names
+    #[arg(long, default_value = "", requires = "record")]
+    pub(crate) commit: String,
+    /// A hash of the sources that the record names
+    #[arg(long, default_value = "", requires = "record")]
+    pub(crate) sources: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Counts {
+    /// Where the records are: seeds.jsonl, byzantine.jsonl and powercuts.jsonl
+    #[arg(long, value_name = "DIRECTORY", default_value = ".prove")]
+    pub(crate) dir: PathBuf,
+    /// A document with the marks `<!-- counts -->` and `<!-- end of counts -->`: the table goes between them
+    #[arg(long, value_name = "FILE", default_value = "docs/simulator.md")]
+    pub(crate) into: PathBuf,
+    /// What ran on which sources, one line each
+    #[arg(long, value_name = "FILE", default_value = "docs/simulator-counts.tsv")]
+    pub(crate) out: PathBuf,
 }
 
 /// How plans are drawn and run.

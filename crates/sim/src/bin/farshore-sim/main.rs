@@ -4,9 +4,12 @@
 mod tell;
 
 mod args;
+mod counts;
+mod long;
 mod one;
 mod powercuts;
 mod range;
+mod record;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => one::replay(&replay),
         Command::Shrink(shrink) => one::shrink(&shrink),
         Command::Powercuts(powercuts) => powercuts::run(&powercuts),
+        Command::Counts(counts) => counts::run(&counts),
         Command::ListFaults => {
             FaultKind::ALL.iter().for_each(|kind| say!("{:<18}{}", kind.name(), kind.describe()));
             Ok(true)

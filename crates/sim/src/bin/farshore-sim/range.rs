@@ -1,121 +1,46 @@
-//! A range of seeds, several at a time, recorded, and summed up.
+//! A range of seeds, recorded and summed up.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
-
-use farshore_sim::sweep::{Report, Summary, judge, plan_of, read_record, summarize};
+use farshore_sim::sweep::{Report, Summary, judge, plan_of, summarize};
 
 use crate::args::Run;
+use crate::long::{self, Progress};
 
 /// Seeds between two lines of progress.
 const PROGRESS: u64 = 100;
 
-/// What the workers share.
-struct Shared {
-    next: AtomicU64,
-    end: u64,
-    done: Mutex<Done>,
-}
-
-struct Done {
-    reports: BTreeMap<u64, Report>,
-    record: Option<File>,
-    error: Option<String>,
-    fresh: u64,
-}
-
 pub(crate) fn run(args: &Run) -> Result<bool, String> {
     let seeds = args.seed.map_or(args.seeds.clone(), |seed| seed..seed + 1);
-    let mut reports = BTreeMap::new();
-    let record = match &args.record {
-        Some(path) => {
-            reports = before(path)?;
-            reports.retain(|seed, _| seeds.contains(seed));
-            Some(OpenOptions::new().create(true).append(true).open(path).map_err(|error| named(path, &error))?)
-        }
-        None => None,
+    let one = |seed| {
+        let plan = plan_of(seed, args.how.profile);
+        Report::new(seed, &judge(&plan, &plan.setup.workload, args.how.options(false)))
     };
-    let shared = Shared {
-        next: AtomicU64::new(seeds.start),
-        end: seeds.end,
-        done: Mutex::new(Done { reports, record, error: None, fresh: 0 }),
-    };
-    #[expect(clippy::disallowed_methods, reason = "only how long the runs took is read off a clock")]
-    let begun = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..args.jobs.max(1) {
-            scope.spawn(|| work(args, &shared, &begun));
-        }
-    });
-    let done = shared.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(error) = done.error {
-        return Err(error);
+    let count = long::run(&args.long, seeds, one, |report, progress| tell_one(args, report, progress))?;
+    let summary = summarize(count.all.values(), args.how.profile);
+    tell(args, &summary, count.fresh, count.took_s);
+    if count.unfinished && !args.json {
+        say!("  the time was up before all seeds had run: go on with the same command");
     }
-    let summary = summarize(done.reports.values(), args.how.profile);
-    tell(args, &summary, done.fresh, begun.elapsed().as_secs_f64());
     Ok(summary.is_good())
 }
 
-fn before(path: &Path) -> Result<BTreeMap<u64, Report>, String> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(read_record(&text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(named(path, &error)),
-    }
-}
-
-fn named(path: &Path, error: &std::io::Error) -> String {
-    format!("`{}`: {error}", path.display())
-}
-
-fn work(args: &Run, shared: &Shared, begun: &Instant) {
-    let lock = || shared.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    loop {
-        let seed = shared.next.fetch_add(1, Ordering::Relaxed);
-        if seed >= shared.end || lock().error.is_some() {
-            return;
-        }
-        if lock().reports.contains_key(&seed) {
-            continue;
-        }
-        let plan = plan_of(seed, args.how.profile);
-        let outcome = judge(&plan, &plan.setup.workload, args.how.options(false));
-        let report = Report::new(seed, &outcome);
-        let mut done = lock();
-        keep(args, &mut done, report);
-        if done.fresh.is_multiple_of(PROGRESS) && !args.json {
-            let each = begun.elapsed().as_secs_f64() / done.fresh as f64;
-            let left = (shared.end - seed) as f64 * each;
-            let broken = done.reports.values().filter(|report| !report.violations.is_empty()).count();
-            eprintln!("{} seeds, {broken} broken, {each:.3} s each, {left:.0} s to go", done.reports.len());
-        }
-    }
-}
-
-fn keep(args: &Run, done: &mut Done, report: Report) {
-    let line = serde_json::to_string(&report).unwrap_or_default();
-    if let Some(file) = &mut done.record
-        && let Err(error) = writeln!(file, "{line}")
-    {
-        done.error = Some(format!("the record cannot be written: {error}"));
-    }
+fn tell_one(args: &Run, report: &Report, progress: &Progress<'_, Report>) {
     if args.json {
-        say!("{line}");
-    } else if args.seed.is_some() {
+        return say!("{}", serde_json::to_string(report).unwrap_or_default());
+    }
+    if args.seed.is_some() {
         say!("trace {}", report.trace);
     }
-    if !report.violations.is_empty() && !args.json {
+    if !report.violations.is_empty() {
         say!("seed {} is broken; see it again with:", report.seed);
         say!("  farshore-sim run --seed {}{}", report.seed, args.how.typed());
         report.violations.iter().for_each(|violation| say!("  {violation}"));
     }
-    done.fresh += 1;
-    done.reports.insert(report.seed, report);
+    let Progress { all, fresh, left, each_s } = progress;
+    if fresh.is_multiple_of(PROGRESS) {
+        let broken = all.values().filter(|report| !report.violations.is_empty()).count();
+        let left_s = *left as f64 * each_s;
+        eprintln!("{} seeds, {broken} broken, {each_s:.3} s each, {left_s:.0} s to go", all.len() + 1);
+    }
 }
 
 fn tell(args: &Run, summary: &Summary, fresh: u64, took_s: f64) {
