@@ -21,7 +21,7 @@ use crate::limits::{
     FRONTIER_BUDGET_TIMES, JOURNALS, RECEIPT_ENTRIES, RESTS_ASKED,
 };
 use crate::output::Event;
-use crate::wire::{Fetch, Frame, Frontier, Handle, Held, Of, Offer, Range, RosterPosition, State, TreePath};
+use crate::wire::{Attest, Fetch, Frame, Frontier, Handle, Held, Of, Offer, Range, RosterPosition, State, TreePath};
 
 /// A journal and a position in a frontier frame.
 const POSITION_BYTES: usize = 105;
@@ -281,6 +281,7 @@ impl Replica {
             | Frame::Receipt { handle, .. }
             | Frame::Checkpoint(Offer { handle, .. })
             | Frame::Fetch(Fetch { handle, .. })
+            | Frame::Attest(Attest { handle, .. })
             | Frame::Peers { handle, .. } => *handle,
             _ => return self.fault(link, "sent a frame out of turn"),
         };
@@ -299,6 +300,7 @@ impl Replica {
             Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
             Frame::Checkpoint(offer) => self.on_offer(link, space, offer),
             Frame::Fetch(fetch) => self.on_fetch(link, space, fetch),
+            Frame::Attest(attest) => self.on_attest(link, space, attest),
             _ => {}
         }
     }
@@ -400,6 +402,9 @@ impl Replica {
         shared.no_cursor = false;
         if !std::mem::replace(&mut shared.in_sync, true) {
             self.notify(Event::InSync { space, device });
+            if self.seeks_attestation(space) {
+                self.send_offers(link, space);
+            }
         }
     }
 

@@ -9,8 +9,9 @@
 //! - [`link`], [`exchange`], [`descent`], [`serve`], [`pair`]: the frames.
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
-//! - [`checkpoint`], [`offer`], [`restore`]: checkpoints: making, sending, loading.
+//! - [`checkpoint`], [`offer`], [`restore`], [`attest`]: checkpoints: making, sending, loading, giving one's word.
 
+mod attest;
 mod cache;
 mod checkpoint;
 mod descent;

@@ -185,7 +185,7 @@ fn what_is_said_and_asked_of_further_branches_is_taken_and_ignored() {
     let (handle, hash) = (line.handle, EntryHash([9; 32]));
     let branch = Some(Branch { first: hash, common: state.held.seq });
     let position = Position { seq: state.held.seq + 5, hash };
-    let positions = vec![Held { journal, position, branch }];
+    let positions = vec![Held { journal, position, branch, floor: 0 }];
     line.send(&mut rig.world, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival: 1, positions }));
     for of in [Of::Branch(hash), Of::Entry(hash)] {
         let ranges = vec![Range { journal, from: 1, to: 1, of }];
