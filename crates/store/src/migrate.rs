@@ -140,7 +140,7 @@ mod tests {
         let store = Store::open_backend(disk.backend(), &key, Place::default()).unwrap();
         let found = store.load(&Load::Part { slot: [1; 16], part: 0 }).unwrap();
         assert_eq!(found, Loaded::Part(Some(vec![2])));
-        assert!(store.reader().check().is_sound());
+        assert!(store.reader().check().unwrap().is_sound());
     }
 
     #[test]
