@@ -280,6 +280,15 @@ pub enum Event {
         /// What it holds.
         made: CheckpointMade,
     },
+    /// A member has computed the same as a checkpoint that is held here says.
+    CheckpointAttested {
+        /// The space.
+        space: SpaceId,
+        /// The collection.
+        collection: CollectionTag,
+        /// Whose word it is.
+        device: DeviceId,
+    },
     /// A checkpoint of a peer is in the documents, and stands for so many entries.
     CheckpointLoaded {
         /// The space.

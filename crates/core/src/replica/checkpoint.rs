@@ -4,7 +4,7 @@
 //! documents are packed, cut back to that frontier. Edits go on meanwhile. Each step is a load and a job; chunks are kept as they
 //! are made, and count from the batch on that holds the manifest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::durable::Effect;
 use super::{JobPurpose, LoadPurpose, Replica};
@@ -127,6 +127,8 @@ pub(super) struct Making {
     /// Whether all lives were handed to a job.
     last: bool,
     chunks: Vec<ChunkInfo>,
+    /// Set if it is somebody else's, to be compared and not made.
+    claimed: Option<Statement>,
 }
 
 impl Replica {
@@ -197,6 +199,7 @@ impl Replica {
             packed: None,
             last: false,
             chunks: Vec::new(),
+            claimed: None,
         };
         known.making.insert(collection, making);
         match base {
@@ -207,6 +210,50 @@ impl Replica {
             }
         }
         Ok(())
+    }
+
+    /// Surveys the journals up to the frontier of somebody else's checkpoint.
+    pub(super) fn begin_attesting(
+        &mut self,
+        space: SpaceId,
+        collection: CollectionTag,
+        frontier: BTreeMap<JournalId, u64>,
+        claimed: Statement,
+    ) {
+        let slot = self.entropy.array();
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some((epoch, key)) = known.sealing_key() else { return };
+        let Ok(survey) = Survey::new(space, collection, frontier.keys().copied().collect()) else { return };
+        let making = Making {
+            slot,
+            requests: Vec::new(),
+            epoch,
+            key,
+            roster_heads: claimed.roster_heads.clone(),
+            base: None,
+            ranges: frontier.into_iter().map(|(id, to)| (id, 1, to)).collect(),
+            survey: Some(Box::new(survey)),
+            statement: None,
+            filling: Filling::default(),
+            packed: None,
+            last: false,
+            chunks: Vec::new(),
+            claimed: Some(claimed),
+        };
+        known.making.insert(collection, making);
+        self.make_on(space, collection);
+    }
+
+    /// The comparison is done. Who asked for a checkpoint meanwhile gets one.
+    fn end_attesting(&mut self, space: SpaceId, collection: CollectionTag) {
+        let making = self.spaces.get_mut(&space).and_then(|known| known.making.remove(&collection));
+        let requests = making.map(|making| making.requests).unwrap_or_default();
+        if requests.is_empty() {
+            return;
+        }
+        if let Err(error) = self.begin_checkpoint(space, collection, requests.clone()) {
+            requests.into_iter().for_each(|id| self.reply(id, Err(error.clone())));
+        }
     }
 
     /// The manifest of the checkpoint to go on from was read.
@@ -372,10 +419,16 @@ impl Replica {
                 let Some(making) = self.making(space, collection, slot) else { return };
                 making.survey = Some(survey);
                 match statement {
-                    Ok(statement) => {
-                        making.statement = Some(statement);
-                        self.make_on(space, collection);
-                    }
+                    Ok(statement) => match making.claimed.take() {
+                        Some(claimed) => {
+                            self.attest(space, collection, &claimed, &statement);
+                            self.end_attesting(space, collection);
+                        }
+                        None => {
+                            making.statement = Some(statement);
+                            self.make_on(space, collection);
+                        }
+                    },
                     Err(reason) => self.fail_checkpoint(space, collection, &reason),
                 }
             }
@@ -467,6 +520,10 @@ impl Replica {
         known.checkpoints.insert(collection, held);
         if let Some(work) = known.collections.get_mut(&collection) {
             work.bytes_since = 0;
+        }
+        if self.seeks_attestation(space) {
+            let links: Vec<_> = self.shared_spaces().into_iter().filter(|(_, of)| *of == space).collect();
+            links.into_iter().for_each(|(link, space)| self.send_offers(link, space));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::id::{CollectionTag, DeviceId, EntryHash, JournalId, Position, SpaceId
 use crate::input::LinkId;
 use crate::limits::FRAME_POSITIONS;
 use crate::output::Event;
-use crate::wire::{Fetch, Frame, Frontier, Handle, Held, Offer, RosterPosition, State};
+use crate::wire::{Attest, Fetch, Frame, Frontier, Handle, Held, Offer, RosterPosition, State};
 
 /// Where the exchange stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,6 +278,7 @@ impl Replica {
             | Frame::Receipt { handle, .. }
             | Frame::Checkpoint(Offer { handle, .. })
             | Frame::Fetch(Fetch { handle, .. })
+            | Frame::Attest(Attest { handle, .. })
             | Frame::Peers { handle, .. } => *handle,
             _ => return self.fault(link, "sent a frame out of turn"),
         };
@@ -297,6 +298,7 @@ impl Replica {
             Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
             Frame::Checkpoint(offer) => self.on_offer(link, space, offer),
             Frame::Fetch(fetch) => self.on_fetch(link, space, fetch),
+            Frame::Attest(attest) => self.on_attest(link, space, attest),
             _ => {}
         }
     }
@@ -411,6 +413,9 @@ impl Replica {
         shared.no_cursor = false;
         if !std::mem::replace(&mut shared.in_sync, true) {
             self.notify(Event::InSync { space, device });
+            if self.seeks_attestation(space) {
+                self.send_offers(link, space);
+            }
             for collection in self.one_sided(link, space) {
                 self.ask_what_it_builds_on(space, collection);
             }

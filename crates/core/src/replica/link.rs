@@ -224,6 +224,7 @@ impl Replica {
         for (space, journal) in again {
             self.ask(space, journal);
         }
+        self.attesting_link_down(link);
         self.checkpoint_link_down(link);
     }
 

@@ -11,8 +11,9 @@
 //! - [`parts`]: entries too large for a frame, also over a cut.
 //! - [`tree`]: how far journals are held, in digests.
 //! - [`status`], [`progress`]: what people and programs are told; they change nothing.
-//! - [`checkpoint`], [`offer`], [`restore`]: checkpoints: making, sending, loading.
+//! - [`checkpoint`], [`offer`], [`restore`], [`attest`]: checkpoints: making, sending, loading, giving one's word.
 
+mod attest;
 mod cache;
 mod checkpoint;
 mod descent;

@@ -1,15 +1,18 @@
 //! Offering a checkpoint, and sending it: part after part, from where the peer says, within its credit and after all entries.
 
+use super::durable::Effect;
 use super::exchange::SpaceLink;
 use super::link::Credit;
 use super::{LoadPurpose, Replica};
-use crate::batch::{Load, Slot};
+use crate::batch::{Load, Slot, StoreOp};
 use crate::bytes::DecodeError;
 use crate::checkpoint::SignedHead;
 use crate::id::SpaceId;
 use crate::input::{Class, LinkId};
-use crate::limits::OFFERS;
-use crate::wire::{self, CheckpointPiece, Fetch, Frame, Offer};
+use crate::limits::{ATTESTATIONS, OFFERS};
+use crate::output::Event;
+use crate::role::Role;
+use crate::wire::{self, Attest, CheckpointPiece, Fetch, Frame, Offer};
 
 /// A piece frame's own fields, in bytes.
 const PIECE_OVERHEAD: usize = 1 + 8 + 32 + 4 + 4 + 4;
@@ -69,6 +72,27 @@ impl Replica {
         if self.checkpoint_replaced(link, space, collection, id) {
             self.consider_offers(link, space);
         }
+        self.consider_attesting(link, space, collection);
+    }
+
+    /// A device gives its word for a checkpoint. It is kept beside the others and offered with them.
+    pub(super) fn on_attest(&mut self, link: LinkId, space: SpaceId, attest: Attest) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let collection = attest.collection;
+        let Some(held) = known.checkpoints.get_mut(&collection) else { return };
+        let (statement, device) = (&held.signed.head.statement, attest.attestation.device);
+        let writes = known.roster.role_of(&device).is_some_and(Role::can_write);
+        let known_word = held.attestations.iter().any(|attestation| attestation.device == device);
+        if statement.hash() != attest.statement || !writes || known_word || held.attestations.len() >= ATTESTATIONS {
+            return; // Of a checkpoint that was replaced, or a word that changes nothing.
+        }
+        if !attest.attestation.verify(statement) {
+            return self.fault(link, "sent an attestation with a wrong signature");
+        }
+        held.attestations.push(attest.attestation);
+        let (slot, record) = (held.slot, held.whole());
+        let attested = Effect::Notify(Event::CheckpointAttested { space, collection, device });
+        self.store(vec![StoreOp::PutCheckpoint { space, collection, slot, record }], vec![attested]);
     }
 
     pub(super) fn on_fetch(&mut self, link: LinkId, space: SpaceId, fetch: Fetch) {

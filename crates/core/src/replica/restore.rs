@@ -17,7 +17,7 @@ use crate::checkpoint::{Attestation, Contents, SignedHead, is_attested};
 use crate::id::{CheckpointId, CollectionTag, DocumentId, JournalId, Position, SpaceId};
 use crate::input::{Class, LinkId};
 use crate::job::{CheckpointJob, DocSource, Job, LifeId, RestoreJob, Restored, SealedChunk};
-use crate::limits::{ASK_MS, REFUSED_STATEMENTS};
+use crate::limits::{ASK_MS, JOURNALS, REFUSED_STATEMENTS};
 use crate::output::Event;
 use crate::seal::{self, ContentKey};
 use crate::wire::{CheckpointPiece, Fetch, Frame};
@@ -242,6 +242,9 @@ impl Replica {
         let now_ms = self.now.mono_ms;
         let space = self.shared_space(link, piece.handle);
         let is_it = |loading: &&mut Loading| loading.link == Some(link) && loading.held.signed.id == piece.id;
+        if space.is_some_and(|space| self.attesting_piece(source, space, &piece)) {
+            return;
+        }
         let known = space.and_then(|space| self.spaces.get_mut(&space));
         let Some(loading) = known.and_then(|known| known.loading.values_mut().find(|loading| is_it(&loading))) else {
             return self.give_back_credit(source); // It came from elsewhere meanwhile, or is not wanted any more.
@@ -347,6 +350,9 @@ impl Replica {
     pub(super) fn on_opened_manifest(&mut self, at: At, contents: Result<Box<Contents>, String>) {
         let (space, collection, slot) = at;
         let Some(known) = self.spaces.get_mut(&space) else { return };
+        if known.attesting.get(&collection).is_some_and(|attesting| attesting.slot() == slot) {
+            return self.on_attested_manifest(at, contents);
+        }
         let Some(loading) = known.loading.get_mut(&collection).filter(|loading| loading.held.slot == slot) else {
             return;
         };
@@ -478,6 +484,10 @@ impl Replica {
             let mine = known.journals.get(&closing.header.journal);
             mine.is_some_and(|mine| mine.state.closed && mine.state.applied < closing.header.seq)
         });
+        let new = closings.iter().filter(|closing| !known.journals.contains_key(&closing.header.journal)).count();
+        if known.journals.len() + new > JOURNALS {
+            return self.refuse_checkpoint(space, collection, slot, "the space would have too many journals");
+        }
         if contradicts {
             return self.refuse_checkpoint(space, collection, slot, "it holds entries that broke the rules");
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::attest::Attesting;
 use super::checkpoint::{Held, Kept, Making};
 use super::local::Local;
 use super::rest::Resting;
@@ -61,6 +62,7 @@ pub(super) struct Space {
     pub(super) checkpoints: BTreeMap<CollectionTag, Held>,
     pub(super) making: BTreeMap<CollectionTag, Making>,
     pub(super) loading: BTreeMap<CollectionTag, Loading>,
+    pub(super) attesting: BTreeMap<CollectionTag, Attesting>,
     pub(super) refused: BTreeSet<[u8; 32]>,
     /// Checkpoints of which the store holds parts and that nobody will finish.
     pub(super) abandoned: Vec<(CollectionTag, Slot)>,
@@ -363,6 +365,7 @@ impl Space {
             checkpoints: BTreeMap::new(),
             making: BTreeMap::new(),
             loading: BTreeMap::new(),
+            attesting: BTreeMap::new(),
             refused: BTreeSet::new(),
             abandoned: Vec::new(),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Replica;
+use super::attest::Attesting;
 use super::restore::Loading;
 use super::space::Space;
 use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
@@ -85,7 +86,10 @@ impl Replica {
             ),
             size(
                 "bytes of checkpoints on their way into a space",
-                most(&mut spaces().map(|space| space.loading.values().map(Loading::bytes).sum())),
+                most(&mut spaces().map(|space| {
+                    let attesting: usize = space.attesting.values().map(Attesting::bytes).sum();
+                    attesting + space.loading.values().map(Loading::bytes).sum::<usize>()
+                })),
                 LOADING_BYTES,
             ),
             size("checkpoints offered on a link", most(&mut shared().map(|space| space.offers.len())), OFFERS),

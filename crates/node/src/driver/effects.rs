@@ -79,6 +79,9 @@ impl Driver {
             Event::CheckpointMade { space, collection, made } => {
                 tracing::info!(%space, %collection, documents = made.lives, bytes = made.bytes, "checkpoint made");
             }
+            Event::CheckpointAttested { space, collection, device } => {
+                tracing::info!(%space, %collection, peer = %device, "checkpoint attested");
+            }
             Event::CheckpointLoaded { space, collection, entries } => {
                 tracing::info!(%space, %collection, entries, "checkpoint loaded");
             }

@@ -1,7 +1,8 @@
 //! Changes that a malicious member seals correctly and that do not fit.
 
 use automerge::ChangeHash;
-use farshore_core::id::DocumentId;
+use farshore_core::change::compact;
+use farshore_core::id::{DocKey, DocumentId};
 use farshore_core::payload::{Item, ItemBody, PackedChange};
 use farshore_core::value::Value;
 
@@ -337,5 +338,29 @@ fn members_that_hold_more_and_less_of_a_closed_journal_are_still_in_sync() {
     rig.honest = rig.world.link(BEN, ADA);
     rig.world.run();
     assert_eq!(rig.value(ADA, document(30)), None);
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn anothers_change_passed_off_as_a_genesis_change_is_broken_for_who_has_it_and_for_who_has_not() {
+    let mut rig = Rig::new(48);
+    rig.world.cut(rig.honest);
+    let target = rig.write(BEN);
+    let key = DocKey { space: rig.key.space, collection: rig.key.collection, document: target };
+    let chunk = rig.world.devices[BEN].store.life(&key, 1).unwrap().tail[0].clone();
+    let (_, change) = compact::strip(&chunk, None).unwrap();
+    let actor = farshore_core::change::decode(&chunk).unwrap().actor().try_into().unwrap();
+    let body = ItemBody::Changes(vec![PackedChange::Genesis { actor, change }]);
+    let mut mallory = rig.mallory();
+    let entry = mallory.entry(&[Item { document: target, generation: 1, body }]);
+    for device in [ADA, BEN] {
+        let line = rig.mallory().meet(&mut rig.world, device);
+        line.send_entry(&mut rig.world, &entry);
+        line.hang_up(&mut rig.world);
+    }
+    let reason = rig.assert_rejected(mallory.journal(), 1);
+    assert!(reason.contains("genesis"), "{reason}");
+    rig.honest = rig.world.link(ADA, BEN);
+    rig.world.run();
     rig.assert_undisturbed();
 }
