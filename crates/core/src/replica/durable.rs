@@ -120,8 +120,10 @@ impl Replica {
                 Effect::Joined { space, ticket } => self.joined(space, ticket),
             }
         }
-        for ((space, journal), seq) in applied_now.into_iter().filter(|((_, journal), _)| !self.is_own(journal)) {
-            self.outputs.push_back(Output::Notify(Event::Applied { space, journal, seq }));
+        for ((space, journal), seq) in applied_now {
+            if !self.is_own(&journal) {
+                self.notify(Event::Applied { space, journal, seq });
+            }
         }
         self.send_receipts();
         if serve {
