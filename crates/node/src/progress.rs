@@ -13,7 +13,7 @@ use farshore_core::progress as core;
 pub use farshore_core::progress::{HeldUp, Measure, OwnEntries, ToGo, Waiting};
 use tokio::sync::watch;
 
-use crate::limits::PROGRESS_RATE_MS;
+use crate::limits::{PROGRESS_INTERVAL_MS, PROGRESS_RATE_MS, PROGRESS_SHARE, PROGRESS_STILL_MS};
 use crate::net::peer_name;
 use crate::status::{DiskStatus, NetworkState, NetworkStatus};
 
@@ -277,6 +277,16 @@ impl Tracker {
     }
 }
 
+/// How long after a look the next is due, in milliseconds; `None` when there is nothing to be seen.
+pub(crate) fn wait_ms(stale: bool, moving: bool, cost_ms: u64) -> Option<u64> {
+    let shortest = PROGRESS_INTERVAL_MS.max(cost_ms.saturating_mul(PROGRESS_SHARE));
+    match (stale, moving) {
+        (true, _) => Some(shortest),
+        (false, true) => Some(shortest.max(PROGRESS_STILL_MS)),
+        (false, false) => None,
+    }
+}
+
 /// What stops everything.
 fn general(network: &NetworkStatus, disk: &DiskStatus) -> Vec<Obstacle> {
     let disk = match disk {
@@ -368,6 +378,15 @@ mod tests {
         assert_eq!(look(&mut tracker, 62_000, 0).incoming.done, 1_300);
         tracker.forget();
         assert_eq!(look(&mut tracker, 63_000, 10).incoming.done, 0);
+    }
+
+    #[test]
+    fn looks_are_at_most_ten_a_second_and_a_twentieth_of_the_time_and_none_when_there_is_nothing_to_see() {
+        assert_eq!(wait_ms(true, true, 0), Some(100));
+        assert_eq!(wait_ms(true, false, 50), Some(1_000));
+        assert_eq!(wait_ms(false, true, 0), Some(1_000));
+        assert_eq!(wait_ms(false, true, 500), Some(10_000));
+        assert_eq!(wait_ms(false, false, 0), None);
     }
 
     #[test]

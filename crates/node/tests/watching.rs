@@ -289,7 +289,7 @@ async fn a_large_transfer_is_seen_going_down_on_the_side_that_receives() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_looks_at_progress_while_nobody_watches() {
+async fn who_comes_late_is_told_at_once_though_nothing_happens_and_the_stream_ends_with_the_node() {
     let dir = tempfile::tempdir().unwrap();
     let ada = open(dir.path(), "ada").await;
     let notes = ada.create_space("mine").await.unwrap().collection::<Value>("notes").await.unwrap();

@@ -204,33 +204,7 @@ fn latency_item(latency: &Latency) -> LatencyItem {
 fn event_item(event: Event, names: &Names<'_>) -> EventItem {
     let item = |kind: &str| EventItem { time_ms: event.at_ms, kind: kind.to_owned(), ..EventItem::default() };
     let of = |kind: &str, space: SpaceId| EventItem { space: Some(names.space(space)), ..item(kind) };
-    let within = |kind: &str, space: SpaceId, collection| EventItem {
-        collection: Some(names.collection(space, collection)),
-        ..of(kind, space)
-    };
     match event.kind {
-        EventKind::LocalWrite { space, collection, documents } => EventItem {
-            documents: documents.iter().map(ToString::to_string).collect(),
-            ..within("local-write", space, collection)
-        },
-        EventKind::Merged { space, collection, documents } => EventItem {
-            documents: documents.iter().map(ToString::to_string).collect(),
-            ..within("merged", space, collection)
-        },
-        EventKind::Received { space, collection, author, entries, bytes, .. } => EventItem {
-            device: Some(names.device(author)),
-            count: Some(entries),
-            bytes: Some(bytes),
-            ..within("received", space, collection)
-        },
-        EventKind::Conflict { space, collection, document, conflicts } => EventItem {
-            documents: vec![document.to_string()],
-            conflicts: conflicts.iter().map(conflict_item).collect(),
-            ..within("conflict", space, collection)
-        },
-        EventKind::Receipted { space, collection, device, seq } => {
-            EventItem { device: Some(names.device(device)), count: Some(seq), ..within("receipted", space, collection) }
-        }
         EventKind::SyncBegan { space, device } => {
             EventItem { device: Some(names.device(device)), ..of("sync-began", space) }
         }
@@ -260,7 +234,41 @@ fn event_item(event: Event, names: &Names<'_>) -> EventItem {
         EventKind::ConflictsNotLookedFor { documents } => {
             EventItem { count: Some(documents), ..item("conflicts-not-looked-for") }
         }
-        _ => item("other"),
+        data => EventItem { time_ms: event.at_ms, ..data_item(data, names) },
+    }
+}
+
+/// An event about a collection's documents or entries.
+fn data_item(event: EventKind, names: &Names<'_>) -> EventItem {
+    let of = |kind: &str, space, collection| EventItem {
+        kind: kind.to_owned(),
+        space: Some(names.space(space)),
+        collection: Some(names.collection(space, collection)),
+        ..EventItem::default()
+    };
+    let ids = |documents: &[farshore::DocumentId]| documents.iter().map(ToString::to_string).collect();
+    match event {
+        EventKind::LocalWrite { space, collection, documents } => {
+            EventItem { documents: ids(&documents), ..of("local-write", space, collection) }
+        }
+        EventKind::Merged { space, collection, documents } => {
+            EventItem { documents: ids(&documents), ..of("merged", space, collection) }
+        }
+        EventKind::Received { space, collection, author, entries, bytes, .. } => EventItem {
+            device: Some(names.device(author)),
+            count: Some(entries),
+            bytes: Some(bytes),
+            ..of("received", space, collection)
+        },
+        EventKind::Conflict { space, collection, document, conflicts } => EventItem {
+            documents: ids(&[document]),
+            conflicts: conflicts.iter().map(conflict_item).collect(),
+            ..of("conflict", space, collection)
+        },
+        EventKind::Receipted { space, collection, device, seq } => {
+            EventItem { device: Some(names.device(device)), count: Some(seq), ..of("receipted", space, collection) }
+        }
+        _ => EventItem { kind: "other".to_owned(), ..EventItem::default() },
     }
 }
 

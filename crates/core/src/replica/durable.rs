@@ -157,7 +157,7 @@ impl Replica {
         }
         for ((space, journal), seq) in applied_now {
             if !self.is_own(&journal) {
-                self.outputs.push_back(Output::Notify(Event::Applied { space, journal, seq }));
+                self.notify(Event::Applied { space, journal, seq });
             }
         }
         self.send_receipts();

@@ -18,9 +18,9 @@ use crate::disk::{DiskFailure, batch_bytes};
 use crate::error::Error;
 use crate::events::{Event, EventKind, SyncCounts, SyncResult, Trouble};
 use crate::latency::Latencies;
-use crate::limits::{MARKERS, PROGRESS_INTERVAL_MS, PROGRESS_SHARE, PROGRESS_STILL_MS};
+use crate::limits::MARKERS;
 use crate::os;
-use crate::progress::{Progress, Tracker};
+use crate::progress::{Progress, Tracker, wait_ms};
 use crate::since::{MARKER_META, Marker, Session};
 use crate::status::{DiskStatus, NetworkState};
 
@@ -419,12 +419,8 @@ impl Driver {
         if observer.progress.receiver_count() == 0 {
             return None;
         }
-        let interval = PROGRESS_INTERVAL_MS.max(observer.look_cost_ms * PROGRESS_SHARE);
-        match (observer.stale, observer.tracker.moving) {
-            (true, _) => Some(observer.looked_ms + interval),
-            (false, true) => Some(observer.looked_ms + interval.max(PROGRESS_STILL_MS)),
-            (false, false) => None,
-        }
+        let wait_ms = wait_ms(observer.stale, observer.tracker.moving, observer.look_cost_ms)?;
+        Some(observer.looked_ms + wait_ms)
     }
 
     /// Something happened that may be seen in the progress.

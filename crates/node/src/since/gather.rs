@@ -20,6 +20,8 @@ use crate::node::Node;
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) me: DeviceId,
+    /// The present life of the store: what was written in an earlier one is not followed.
+    pub(super) incarnation: Incarnation,
     came: BTreeMap<(SpaceId, CollectionTag, DeviceId), Came>,
     /// Documents that others touched: who, and their last claimed time.
     pub(super) theirs: BTreeMap<DocKey, BTreeMap<DeviceId, u64>>,
@@ -34,7 +36,6 @@ pub(super) struct Gathered {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Own {
     pub(super) generation: u32,
-    pub(super) incarnation: Incarnation,
     /// Own changes of this life.
     pub(super) changes: usize,
     /// Whether the last thing was to delete it.
@@ -43,10 +44,11 @@ pub(super) struct Own {
 
 /// Computes a report.
 pub(super) async fn report(node: &Node, since: Marker) -> Result<SinceReport, Error> {
-    let me = node.device().await?;
+    let status = node.status().await?;
+    let (me, incarnation) = (status.engine.device, status.engine.incarnation);
     let reader = node.inner.reader.get()?;
     let boot = read(&reader, |reader| reader.boot()).await?;
-    let mut gathered = Gathered::new(me);
+    let mut gathered = Gathered::new(me, incarnation);
     for (space, journal, state) in journals(boot) {
         gathered.journals.entry((space, journal.collection)).or_default().push(journal);
         let from = since.of(&space, &journal);
@@ -121,9 +123,10 @@ async fn gather(
 }
 
 impl Gathered {
-    fn new(me: DeviceId) -> Self {
+    fn new(me: DeviceId, incarnation: Incarnation) -> Self {
         Gathered {
             me,
+            incarnation,
             came: BTreeMap::new(),
             theirs: BTreeMap::new(),
             own: BTreeMap::new(),
@@ -157,9 +160,10 @@ impl Gathered {
         };
         for item in items {
             let key = DocKey { space, collection: journal.collection, document: item.document };
-            match journal.device == me {
-                true => self.own_item(key, journal.incarnation, &item),
-                false => self.their_item(key, journal.device, claimed_ms),
+            match (journal.device == me, journal.incarnation == self.incarnation) {
+                (true, true) => self.own_item(key, &item),
+                (true, false) => {}
+                (false, _) => self.their_item(key, journal.device, claimed_ms),
             }
         }
     }
@@ -173,15 +177,15 @@ impl Gathered {
         *last = (*last).max(claimed_ms);
     }
 
-    fn own_item(&mut self, key: DocKey, incarnation: Incarnation, item: &Item) {
+    fn own_item(&mut self, key: DocKey, item: &Item) {
         if self.own.len() >= SINCE_DOCUMENTS && !self.own.contains_key(&key) {
             self.incomplete = true;
             return;
         }
-        let new = Own { generation: item.generation, incarnation, changes: 0, deleted: false };
+        let new = Own { generation: item.generation, changes: 0, deleted: false };
         let own = self.own.entry(key).or_insert(new);
-        if (own.generation, own.incarnation) != (item.generation, incarnation) {
-            *own = new; // Of an earlier life of the document or the store nothing can have become of it now.
+        if own.generation != item.generation {
+            *own = new; // Of an earlier life of the document nothing can have become of it now.
         }
         own.deleted = matches!(item.body, ItemBody::Tombstone { .. });
         if let ItemBody::Changes(changes) = &item.body {

@@ -59,7 +59,7 @@ fn look(
     let journals = gathered.journals.get(&(key.space, key.collection)).map_or(&[][..], Vec::as_slice);
     let devices: BTreeMap<[u8; 16], JournalId> =
         journals.iter().map(|journal| (actor_of(journal.device, journal.incarnation), *journal)).collect();
-    let fate = open.document.fate(actor_of(gathered.me, own.incarnation), own.changes);
+    let fate = open.document.fate(actor_of(gathered.me, gathered.incarnation), own.changes);
     let (space, collection, document) = (key.space, key.collection, key.document);
     if fate.concurrent {
         report.merged.push(MergedDocument { space, collection, document, with: authors.keys().copied().collect() });
