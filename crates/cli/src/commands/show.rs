@@ -44,7 +44,7 @@ impl View {
             Request::Watch { .. } => View::Each(change),
             Request::Status { .. } => View::Each(status),
             Request::Peers {} => table(
-                &["NAME", "DEVICE", "ADDRESS", "STATE", ">WANTED"],
+                &["NAME", "DEVICE", "ADDRESS", "STATE", ">WANTED", ">SENT", ">RECEIVED"],
                 peer_row,
                 "No peers. Devices are connected while `farshore up` runs.",
             ),
@@ -254,6 +254,8 @@ fn peer_row(item: Value, table: &mut Table) -> Result<(), Failure> {
         Cell::from(peer.address),
         Cell::from(peer.phase),
         Cell::from(count(peer.wanted)),
+        Cell::from(bytes(peer.sent_bytes)),
+        Cell::from(bytes(peer.received_bytes)),
     ]);
     Ok(())
 }
