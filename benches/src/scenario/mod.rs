@@ -61,7 +61,7 @@ const PLANS: &[Plan] = &[
     Plan { name: "p6", cases: &[1, 1_000], samod: &[1, 1_000], run: live::streaming, repeats: false, flushes: true },
     Plan { name: "p7", cases: &[20_000], samod: &[], run: local::writes, repeats: false, flushes: true },
     Plan { name: "p8", cases: &[100_000], samod: &[], run: local::open, repeats: true, flushes: false },
-    Plan { name: "p12", cases: &[100_000], samod: &[1_000], run: local::size, repeats: false, flushes: false },
+    Plan { name: "p12", cases: &[1_000, 100_000], samod: &[1_000], run: local::size, repeats: false, flushes: false },
     Plan { name: "paper", cases: &[6_000], samod: &[], run: paper::typed, repeats: false, flushes: false },
 ];
 
