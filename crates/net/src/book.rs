@@ -15,7 +15,7 @@ use crate::limits::{
     ADDRESSES_PER_PEER_LIMIT, CANDIDATES_LIMIT, DIALS_IN_FLIGHT_LIMIT, STABLE_LINK, WANTED_PEERS_LIMIT,
     YIELD_TO_SMALLER,
 };
-use crate::status::{PeerState, PeerStatus};
+use crate::status::{PeerState, PeerStatus, Traffic};
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ struct Entry {
     linked_since: Option<Instant>,
     dials: u64,
     last_error: Option<DialError>,
+    /// What its links that have ended carried.
+    carried: Traffic,
 }
 
 impl Entry {
@@ -182,8 +184,9 @@ impl Book {
         }
     }
 
-    pub(crate) fn unlinked(&mut self, peer: PeerId, now: Instant, random: u64) {
+    pub(crate) fn unlinked(&mut self, peer: PeerId, carried: Traffic, now: Instant, random: u64) {
         if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.carried += carried;
             if entry.linked_since.take().is_some_and(|since| now.duration_since(since) >= STABLE_LINK) {
                 entry.back_off.reset();
             }
@@ -216,6 +219,7 @@ impl Book {
         }
     }
 
+    /// All peers, with what their links carried that have ended.
     pub(crate) fn status(&self, now: Instant) -> Vec<PeerStatus> {
         let state = |entry: &Entry| match entry.next {
             _ if entry.linked_since.is_some() => PeerState::Linked,
@@ -234,6 +238,7 @@ impl Book {
             dials: entry.dials,
             failures_in_a_row: entry.back_off.failures(),
             last_error: entry.last_error.clone(),
+            traffic: entry.carried,
         });
         peers.collect()
     }
@@ -356,7 +361,7 @@ mod tests {
         assert_eq!(book.next_due(), Some(now));
         book.linked(far, now);
         assert_eq!(book.next_due(), None);
-        book.unlinked(far, now + STABLE_LINK, 0);
+        book.unlinked(far, Traffic::default(), now + STABLE_LINK, 0);
         assert_eq!(book.next_due(), Some(now + STABLE_LINK + Duration::from_millis(500)));
     }
 
@@ -388,7 +393,7 @@ mod tests {
             assert_eq!(book.due(now).len(), 1);
             book.connected(far);
             book.linked(far, now);
-            book.unlinked(far, now, u64::MAX / 2);
+            book.unlinked(far, Traffic::default(), now, u64::MAX / 2);
         }
         assert_eq!(waits, [0.0, 1.0, 2.0, 4.0]);
     }

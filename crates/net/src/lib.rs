@@ -49,4 +49,4 @@ pub use libp2p::Multiaddr;
 pub use listen::default_addresses;
 pub use net::{Config, Net};
 pub use peer::Peer;
-pub use status::{LinkStatus, PeerState, PeerStatus, Status};
+pub use status::{Flow, LinkStatus, PeerState, PeerStatus, Status, Traffic};

@@ -22,6 +22,7 @@ use crate::event::{Direction, Event, LinkId, Transport};
 use crate::frame::{Class, Incoming, read_frame};
 use crate::limits::{CLOSE_FLUSH, END_DEADLINE, HEARTBEAT_MISSES, WRITER_TURNS};
 use crate::outbox::Outbox;
+use crate::status::{Flow, Traffic};
 
 /// What a link is, as told in its `LinkUp`.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub(crate) struct LinkShared {
     writable: Notify,
     /// Bytes heard since the link came up.
     heard: AtomicU64,
+    /// Frames received, and their bytes, by class.
+    received: [[AtomicU64; 2]; 3],
     /// Readers that hold a frame that the owner has no room for: their silence is ours.
     held: AtomicU32,
     /// Last round trip in microseconds; 0 before the first.
@@ -77,6 +80,7 @@ impl LinkShared {
             writer: AtomicWaker::new(),
             writable: Notify::new(),
             heard: AtomicU64::new(0),
+            received: Default::default(),
             held: AtomicU32::new(0),
             rtt_us: AtomicU64::new(0),
             orders: Mutex::default(),
@@ -112,6 +116,20 @@ impl LinkShared {
 
     pub(crate) fn waiting(&self) -> [usize; 3] {
         self.outbox().waiting()
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        let received = self.received.each_ref().map(|counts| {
+            let [frames, bytes] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+            Flow { frames, bytes }
+        });
+        Traffic { sent: self.outbox().taken(), received }
+    }
+
+    fn count_received(&self, class: Class, payload_bytes: usize) {
+        let [frames, bytes] = &self.received[class.index()];
+        frames.fetch_add(1, Ordering::Relaxed);
+        bytes.fetch_add((payload_bytes + class.header_len()) as u64, Ordering::Relaxed);
     }
 
     fn ping(&self, nonce: u64) {
@@ -258,6 +276,7 @@ async fn read(
         match read_frame(stream, class, &heard).await {
             Ok(Incoming::Frame(bytes)) => {
                 trace!(%class, bytes = bytes.len(), "frame");
+                shared.count_received(class, bytes.len());
                 if deliver(shared, events, Event::Frame { link, class, bytes }).await.is_err() {
                     return DownReason::Shutdown;
                 }

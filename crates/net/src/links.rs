@@ -21,7 +21,7 @@ use crate::event::{Direction, Event, LinkId, Transport};
 use crate::frame::Class;
 use crate::limits::{CHECK_DEADLINE, SETUP_DEADLINE};
 use crate::link::{self, LinkInfo, LinkShared, Report};
-use crate::status::LinkStatus;
+use crate::status::{LinkStatus, Traffic};
 
 /// The links that take frames. The handle sends through it without going by the network task.
 pub(crate) type LinkTable = Arc<RwLock<BTreeMap<LinkId, Arc<LinkShared>>>>;
@@ -38,8 +38,8 @@ pub(crate) enum Order {
     },
     /// A peer's link is coming up.
     Linked(PeerId),
-    /// A peer's link has ended.
-    Unlinked(PeerId),
+    /// A peer's link has ended, and this is what it carried.
+    Unlinked(PeerId, Traffic),
     /// No connection of a peer can become a link any more.
     Hopeless {
         peer: PeerId,
@@ -177,11 +177,11 @@ impl Links {
     pub(crate) fn report(&mut self, report: Report, now: Instant) -> Vec<Order> {
         match report {
             Report::Ended { link, reason } => {
-                self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&link);
+                let shared = self.table.write().unwrap_or_else(PoisonError::into_inner).remove(&link);
                 let Some(&(peer, id)) = self.carriers.get(&link) else { return Vec::new() };
                 debug!(%link, %peer, %reason, "link ended");
                 let mut orders = self.choose(peer, now, |choice| choice.link_ended(id));
-                orders.push(Order::Unlinked(peer));
+                orders.push(Order::Unlinked(peer, shared.map(|shared| shared.traffic()).unwrap_or_default()));
                 orders
             }
             Report::Gone { link } => {
@@ -236,8 +236,8 @@ impl Links {
             .values()
             .map(|shared| {
                 let LinkInfo { link, peer, address, direction, relayed, transport } = shared.info.clone();
-                let (rtt, waiting_bytes) = (shared.rtt(), shared.waiting());
-                LinkStatus { link, peer, address, direction, relayed, transport, rtt, waiting_bytes }
+                let (rtt, waiting_bytes, traffic) = (shared.rtt(), shared.waiting(), shared.traffic());
+                LinkStatus { link, peer, address, direction, relayed, transport, rtt, waiting_bytes, traffic }
             })
             .collect();
         links.sort_by_key(|status| status.link);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::error::SendError;
 use crate::frame::{Class, put_frame, put_ping, put_pong};
 use crate::limits::{BULK_QUEUE_LIMIT, CTL_QUEUE_LIMIT, FRAME_OVERHEAD, LIVE_QUEUE_LIMIT, STAGING_LIMIT};
+use crate::status::Flow;
 
 /// One queue for each class, and a slot each for a ping and a pong, which never queue.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ struct Lane {
     bytes: usize,
     /// A send was refused, and nobody has been told yet that there is room again.
     refused: bool,
+    /// What was taken from it, with the frames' headers.
+    taken: Flow,
 }
 
 impl Outbox {
@@ -84,6 +87,7 @@ impl Outbox {
                 break;
             }
             put_frame(staging, class, frame);
+            lane.taken.count(frame.len() + class.header_len());
             lane.bytes -= frame.len() + FRAME_OVERHEAD;
             lane.frames.pop_front();
         }
@@ -106,6 +110,11 @@ impl Outbox {
     /// Bytes that wait, by class, [`FRAME_OVERHEAD`] for each frame included.
     pub(crate) fn waiting(&self) -> [usize; 3] {
         [self.lanes[0].bytes, self.lanes[1].bytes, self.lanes[2].bytes]
+    }
+
+    /// What was taken to be written, by class.
+    pub(crate) fn taken(&self) -> [Flow; 3] {
+        [self.lanes[0].taken, self.lanes[1].taken, self.lanes[2].taken]
     }
 }
 

@@ -51,6 +51,57 @@ pub struct LinkStatus {
     pub rtt: Option<Duration>,
     /// Bytes that wait to be written, for ctl, live and bulk.
     pub waiting_bytes: [usize; 3],
+    /// What it has carried.
+    pub traffic: Traffic,
+}
+
+/// Frames and bytes of one class in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// Frames.
+    pub frames: u64,
+    /// Their bytes, with the length in front of each, before the transport encrypts them.
+    pub bytes: u64,
+}
+
+/// What was sent and received, for ctl, live and bulk. Pings and pongs are not counted: they come with time, not with work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// From here to the peer: frames that were given to the transport.
+    pub sent: [Flow; 3],
+    /// From the peer.
+    pub received: [Flow; 3],
+}
+
+impl Flow {
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.frames += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+impl std::ops::AddAssign for Flow {
+    fn add_assign(&mut self, other: Flow) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Traffic {
+    /// Both directions of all classes together.
+    pub fn total(&self) -> Flow {
+        self.sent.iter().chain(&self.received).fold(Flow::default(), |mut sum, flow| {
+            sum += *flow;
+            sum
+        })
+    }
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, other: Traffic) {
+        let ours = self.sent.iter_mut().chain(&mut self.received);
+        ours.zip(other.sent.iter().chain(&other.received)).for_each(|(ours, theirs)| *ours += *theirs);
+    }
 }
 
 /// One peer that is wanted or was discovered.
@@ -72,6 +123,8 @@ pub struct PeerStatus {
     pub failures_in_a_row: u32,
     /// Why the last dial failed; none after a success.
     pub last_error: Option<DialError>,
+    /// What all links to it have carried since it became known, the present one included.
+    pub traffic: Traffic,
 }
 
 /// What is being done about a peer.

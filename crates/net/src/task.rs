@@ -319,7 +319,7 @@ impl Task {
                     self.book.linked(peer, Instant::now());
                     self.dials.linked(peer);
                 }
-                Order::Unlinked(peer) => self.book.unlinked(peer, Instant::now(), random()),
+                Order::Unlinked(peer, carried) => self.book.unlinked(peer, carried, Instant::now(), random()),
                 Order::Hopeless { peer, cause } => {
                     self.dials.hopeless(peer, &cause);
                     if self.book.is_stranded(peer) {
@@ -348,12 +348,17 @@ impl Task {
 
     fn status(&self, now: Instant) -> Status {
         let (pending_incoming, pending_outgoing, established) = self.swarm.behaviour().counts();
+        let links = self.links.status();
+        let mut peers = self.book.status(now);
+        for peer in &mut peers {
+            links.iter().filter(|link| link.peer == peer.peer).for_each(|link| peer.traffic += link.traffic);
+        }
         Status {
             local_peer: Peer(*self.swarm.local_peer_id()),
             listening: self.swarm.listeners().cloned().collect(),
             listen_failures: self.listen_failures.clone(),
-            links: self.links.status(),
-            peers: self.book.status(now),
+            links,
+            peers,
             mdns: self.mdns.clone(),
             pending_incoming,
             pending_outgoing,

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Node, config, exchange, linked, quic, tcp};
-use farshore_net::{Class, Config, DialError, Direction, DownReason, Event, SendError, Transport};
+use farshore_net::{Class, Config, DialError, Direction, DownReason, Event, Flow, SendError, Traffic, Transport};
 
 #[tokio::test]
 async fn frames_of_every_class_arrive_both_ways_over_tcp() {
@@ -37,6 +37,37 @@ async fn a_node_without_quic_links_over_tcp_and_says_so_for_quic_addresses() {
     assert!(error.to_string().contains("no transport"), "{error}");
     let (mut one, at_one, mut other, at_other) = linked(one, Node::start(config(2, vec![tcp()]))).await;
     exchange(&mut one, at_one, &mut other, at_other).await;
+}
+
+/// What each class of [`exchange`] costs each way: the longest payload, behind its length, and on `ctl` behind a kind byte too.
+fn exchanged() -> [Flow; 3] {
+    let headers = [5, 4, 4];
+    Class::ALL.map(|class| Flow { frames: 1, bytes: class.frame_limit() as u64 + headers[class as usize] })
+}
+
+#[tokio::test]
+async fn the_status_counts_frames_and_bytes_of_each_class_over_all_links_to_a_peer() {
+    let (mut one, mut at_one, mut other, mut at_other) =
+        linked(Node::start(config(1, vec![tcp()])), Node::start(config(2, vec![tcp()]))).await;
+    one.net.want_peer(other.peer(), vec![], true);
+    let mut wanted = Traffic::default();
+    for _ in 0..3 {
+        exchange(&mut one, at_one, &mut other, at_other).await;
+        let once = Traffic { sent: exchanged(), received: exchanged() };
+        wanted += once;
+        let status = one.net.status().await.unwrap();
+        assert_eq!((status.links[0].traffic, status.peers[0].traffic), (once, wanted));
+        assert_eq!(other.net.status().await.unwrap().links[0].traffic, once);
+        // The peer is wanted, and its address is known: it is dialled again.
+        let address = other.net.status().await.unwrap().listening[0].clone();
+        one.net.close(at_one, "the test asked for it");
+        one.down(at_one).await;
+        other.down(at_other).await;
+        assert_eq!(one.net.status().await.unwrap().peers[0].traffic, wanted);
+        one.net.dial(Some(other.peer()), vec![address]).await.unwrap();
+        (at_one, at_other) = (one.up().await.0, other.up().await.0);
+    }
+    assert_eq!(wanted.total().frames, 18);
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ impl View {
             Request::Events {} => View::Each(live::event),
             Request::Since { .. } => View::Each(live::since),
             Request::Peers {} => table(
-                &["NAME", "DEVICE", "ADDRESS", "STATE", ">WANTED"],
+                &["NAME", "DEVICE", "ADDRESS", "STATE", ">WANTED", ">SENT", ">RECEIVED"],
                 peer_row,
                 "No peers. Devices are connected while `farshore up` runs.",
             ),
@@ -268,6 +268,8 @@ fn peer_row(item: Value, table: &mut Table) -> Result<(), Failure> {
         Cell::from(peer.address),
         Cell::from(peer.phase),
         Cell::from(count(peer.wanted)),
+        Cell::from(bytes(peer.sent_bytes)),
+        Cell::from(bytes(peer.received_bytes)),
     ]);
     Ok(())
 }

@@ -207,6 +207,14 @@ pub struct PeerItem {
     pub phase: String,
     /// Entries asked of it and not yet here.
     pub wanted: u64,
+    /// Bytes of frames sent on this link, before the transport encrypts them.
+    pub sent_bytes: u64,
+    /// Frames sent on this link.
+    pub sent_frames: u64,
+    /// Bytes of frames received on this link.
+    pub received_bytes: u64,
+    /// Frames received on this link.
+    pub received_frames: u64,
 }
 
 /// An entry of a journal.

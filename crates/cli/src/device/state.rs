@@ -3,7 +3,7 @@
 use super::executor::{Device, title};
 use crate::control::{LogItem, PeerItem, ReplySink, SpaceSync, StatusItem};
 use crate::exit::{Exit, Failure};
-use farshore::{DeviceId, DiskStatus, NetworkState, NetworkStatus, NodeStatus, SpaceStatus};
+use farshore::{DeviceId, DiskStatus, NetworkState, NetworkStatus, NodeStatus, SpaceStatus, Traffic};
 
 impl Device {
     pub(super) fn status_item(&self, status: &NodeStatus) -> StatusItem {
@@ -33,13 +33,21 @@ impl Device {
 
     pub(super) async fn peers(&self, replies: &ReplySink) -> Result<(), Failure> {
         let status = self.node.status().await?;
+        // Without a network there are no links, so nothing is missed.
+        let carried = self.node.transport().await.map(|transport| transport.links).unwrap_or_default();
         for link in &status.engine.links {
+            let traffic = carried.iter().find(|carried| carried.link.0 == link.link.0).map(|carried| carried.traffic);
+            let Traffic { sent, received } = traffic.unwrap_or_default();
             let item = PeerItem {
                 device: link.device.map(|device| device.to_string()),
                 name: link.device.and_then(|device| member_name(&status.engine.spaces, device)),
                 address: link.address.clone(),
                 phase: link.phase.clone(),
                 wanted: link.wanted,
+                sent_bytes: sent.iter().map(|flow| flow.bytes).sum(),
+                sent_frames: sent.iter().map(|flow| flow.frames).sum(),
+                received_bytes: received.iter().map(|flow| flow.bytes).sum(),
+                received_frames: received.iter().map(|flow| flow.frames).sum(),
             };
             replies.item(&item).await?;
         }

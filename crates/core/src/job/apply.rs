@@ -346,6 +346,7 @@ fn carry_out(
     brought: &mut BTreeSet<[u8; 32]>,
 ) -> Result<Vec<WorkedDocument>, String> {
     let Bench { lives, present, .. } = bench;
+    let keep_new = super::keeps_new(lives.values().filter(|life| !life.known).count());
     let mut by_document: BTreeMap<DocKey, Vec<(u32, Life)>> = BTreeMap::new();
     // A life without a plan that the store does not have was named by a refused entry only.
     for ((key, generation), life) in lives.into_iter().filter(|(_, life)| life.known || !life.plan.is_empty()) {
@@ -363,9 +364,10 @@ fn carry_out(
                 changes.push(finish_former(&mut open, chunks.unwrap_or_default(), had_view));
             }
         }
+        let keep = last.known || keep_new;
         let (mut open, chunks) = carry_out_one(key, last, spoiled, brought)?;
         changes.extend(chunks.map(|chunks| finish(&mut open, chunks, edit_wins)));
-        worked.push(WorkedDocument::new(key, open, changes, edit_wins));
+        worked.push(WorkedDocument::new(key, open, changes, edit_wins, keep));
     }
     Ok(worked)
 }

@@ -22,9 +22,16 @@ use crate::entry::{Entry, Header};
 use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocEdit;
 use crate::keys::DeviceKeys;
+use crate::limits::NEW_DOCUMENTS_KEPT;
 use crate::payload::Item;
 use crate::record::OpenDocument;
 use crate::seal::EpochKey;
+
+/// Whether the new documents of one job stay in memory: those that a person just made do, those of an import or of a first sync
+/// would only push out what is used, at 17 KiB each, and be pushed out by the next ones.
+fn keeps_new(new: usize) -> bool {
+    new <= NEW_DOCUMENTS_KEPT
+}
 
 /// One piece of work.
 #[derive(Debug)]
@@ -188,7 +195,8 @@ pub struct Written {
 pub struct WorkedDocument {
     /// Which.
     pub key: DocKey,
-    /// Its present life; `None` if it does not exist still, or could not be loaded.
+    /// Its present life; `None` if it does not exist still, could not be loaded, or is one of many new ones
+    /// ([`NEW_DOCUMENTS_KEPT`]).
     pub document: Option<Box<OpenDocument>>,
     /// What the store must do, life by life, former ones first.
     pub changes: Vec<LifeChange>,
@@ -197,9 +205,16 @@ pub struct WorkedDocument {
 }
 
 impl WorkedDocument {
-    fn new(key: DocKey, open: Box<OpenDocument>, changes: Vec<LifeChange>, edit_wins: bool) -> WorkedDocument {
+    /// With `keep`, the document stays in memory; else it is dropped here, on the worker.
+    fn new(
+        key: DocKey,
+        open: Box<OpenDocument>,
+        changes: Vec<LifeChange>,
+        edit_wins: bool,
+        keep: bool,
+    ) -> WorkedDocument {
         let oversize = open.record.oversize() && !open.record.deleted(edit_wins);
-        WorkedDocument { key, document: Some(open), changes, oversize }
+        WorkedDocument { key, document: keep.then_some(open), changes, oversize }
     }
 
     /// A document whose work came to nothing: the store still has what is true.

@@ -24,6 +24,8 @@ struct Slot {
     former: Vec<Life>,
     /// Whether it exists, deleted or not.
     known: bool,
+    /// Whether this job made it.
+    new: bool,
     /// What it was built on before this job.
     places: Vec<Place>,
 }
@@ -97,7 +99,8 @@ impl Desk {
                 let known = !matches!(source, super::DocSource::Absent);
                 let open = source.open(keyed.get(&key.document).copied().unwrap_or(false));
                 let places = open.as_ref().map(|open| open.record.places().copied().collect()).unwrap_or_default();
-                (key, Slot { life: open.map(|open| Life::new(open, known)), former: Vec::new(), known, places })
+                let life = open.map(|open| Life::new(open, known));
+                (key, Slot { life, former: Vec::new(), known, new: !known, places })
             })
             .collect();
         let provisional = Place {
@@ -196,10 +199,12 @@ impl Desk {
     /// Takes the documents off the desk, with what the store must do about each.
     fn clear(self, place: Option<Place>) -> Vec<WorkedDocument> {
         let (provisional, edit_wins) = (self.provisional, self.edit_wins);
+        let keep_new = super::keeps_new(self.slots.values().filter(|slot| slot.new).count());
         self.slots
             .into_iter()
             .map(|(key, slot)| {
                 let (true, Ok(mut life)) = (slot.known, slot.life) else { return WorkedDocument::lost(key) };
+                let keep = keep_new || !slot.new;
                 let mut changes = Vec::new();
                 if let Some(place) = place {
                     for mut former in slot.former {
@@ -211,7 +216,7 @@ impl Desk {
                         changes.push(finish(&mut life.open, life.chunks, edit_wins));
                     }
                 }
-                WorkedDocument::new(key, life.open, changes, edit_wins)
+                WorkedDocument::new(key, life.open, changes, edit_wins, keep)
             })
             .collect()
     }

@@ -354,7 +354,8 @@ impl Replica {
         let mut changed = Vec::new();
         let mut listed = BTreeSet::new();
         for WorkedDocument { key, document, changes, oversize } in documents {
-            if document.is_some()
+            // One that could not be worked on says nothing about its size.
+            if (document.is_some() || oversize)
                 && let Some(known) = self.spaces.get_mut(&key.space)
                 && known.local.list_oversize(key.collection, key.document, oversize)
             {
