@@ -7,11 +7,10 @@ mod write;
 use std::path::Path;
 use std::time::Duration;
 
-use farshore::{Collection, Event, Node, Role, Space, Value, Watcher};
+use farshore::{Collection, EventStream, Node, Role, Space, Value, Watcher};
 use farshore_bench_device::clock::now_ns;
 use farshore_bench_device::{Answer, Command, Device, Traffic};
 use tokio::runtime::Runtime;
-use tokio::sync::broadcast;
 
 /// The collection that all documents are in.
 const COLLECTION: &str = "tasks";
@@ -33,7 +32,7 @@ struct State {
     tasks: Option<Collection<Value>>,
     watcher: Option<(Watcher, farshore::DocumentId)>,
     /// Events from the moment at which the device was told to connect.
-    events: Option<broadcast::Receiver<Event>>,
+    events: Option<EventStream>,
     /// What networks carried that are closed.
     carried: Traffic,
 }

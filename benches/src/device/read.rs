@@ -1,21 +1,18 @@
 //! Waiting for documents, and watching them.
 
-use farshore::{DocumentId, Event, Value};
+use farshore::{DocumentId, EventKind, EventStream, SyncResult, Value};
 use farshore_bench_device::clock::now_ns;
 use farshore_bench_device::{Answer, NUMBER, TEXT};
 use futures::TryStreamExt;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::{State, id, text};
 
 /// When the device and its peer hold the same.
-pub(super) async fn in_sync(events: &mut broadcast::Receiver<Event>) -> Result<u64, String> {
+pub(super) async fn in_sync(events: &mut EventStream) -> Result<u64, String> {
     loop {
-        match events.recv().await {
-            Ok(Event::InSync { .. }) => return Ok(now_ns()),
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return Err("the node ended".into()),
+        let event = events.next().await.ok_or("the node ended")?;
+        if matches!(event.kind, EventKind::SyncEnded { result: SyncResult::InSync, .. }) {
+            return Ok(now_ns());
         }
     }
 }

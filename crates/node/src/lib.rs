@@ -103,7 +103,7 @@ pub use farshore_core::output::{CheckpointMade, Edited, RequestError};
 pub use farshore_core::role::Role;
 pub use farshore_core::value::{Tagged, Value};
 pub use farshore_net::{
-    DialError, Flow, Health, LinkStatus as TransportLink, PeerState, PeerStatus as TransportPeer,
+    DialError, Flow as TransportFlow, Health, LinkStatus as TransportLink, PeerState, PeerStatus as TransportPeer,
     Status as TransportStatus, Traffic,
 };
 pub use farshore_store::{KeyError, OpenError, Problem, Rejected, Report};

@@ -81,7 +81,8 @@ fn total(what: &str, goal: usize, ran: &BTreeMap<String, Ran>) -> String {
     let sum = |of: fn(&Ran) -> usize| ran.values().map(of).sum::<usize>();
     let commits: BTreeSet<String> = ran.values().flat_map(|row| row.commits.iter().cloned()).collect();
     let machines: BTreeSet<String> = ran.values().flat_map(|row| row.machines.iter().cloned()).collect();
-    let (done, broken, cpu_ms) = (sum(|row| row.seeds.len()), sum(|row| row.broken.len()), ran.values().map(|r| r.cpu_ms));
+    let (done, broken, cpu_ms) =
+        (sum(|row| row.seeds.len()), sum(|row| row.broken.len()), ran.values().map(|r| r.cpu_ms));
     let cpu_s = cpu_ms.sum::<u64>() as f64 / 1_000.0;
     format!("| {what} | {done} of {goal} | {broken} | {cpu_s:.0} | {} | {} |\n", joined(&commits), joined(&machines))
 }
@@ -125,7 +126,8 @@ pub(crate) fn run(args: &Counts) -> Result<bool, String> {
     fs::write(&args.out, &small).map_err(|error| named(&args.out, &error))?;
 
     let cuts: usize = powercuts.values().map(|line| line.of.cuts).sum();
-    let mut table = String::from("| count | done | broken | CPU s | commits | machine |\n|---|---:|---:|---:|---|---|\n");
+    let mut table =
+        String::from("| count | done | broken | CPU s | commits | machine |\n|---|---:|---:|---:|---|---|\n");
     table += &total("seeds of mixed faults", 20_000, &mixed);
     table += &total("seeds with devices in bad hands", 5_000, &hostile);
     table += &total(&format!("workloads cut at every boundary: {cuts} power cuts"), 50, &cut);
@@ -142,7 +144,8 @@ pub(crate) fn run(args: &Counts) -> Result<bool, String> {
             *acted.entry(kind.to_string()).or_default() += usize::from(*misdeeds > 0);
         }
         let _ = write!(table, "\nByzantine, medians: {}.\n\n", medians(&summary));
-        table += &shares("kind that misbehaved", acted.iter().map(|(kind, seeds)| (kind.as_str(), *seeds)), summary.seeds);
+        table +=
+            &shares("kind that misbehaved", acted.iter().map(|(kind, seeds)| (kind.as_str(), *seeds)), summary.seeds);
     }
     for shortfall in &summary.shortfalls {
         let _ = writeln!(table, "\nNot covered: {shortfall}.");
