@@ -118,6 +118,8 @@ pub(crate) struct Driver {
     renewed_ms: u64,
     /// Whether a status for those who watch is under way.
     asked_status: bool,
+    /// What the app last said of the network, for the next replica.
+    metered: bool,
     /// How long to wait after the next failure of the disk. Only a batch that became durable shows that it works again.
     disk_wait: Duration,
 }
@@ -154,6 +156,7 @@ impl Driver {
             stale: true,
             renewed_ms: 0,
             asked_status: false,
+            metered: false,
             disk_wait: DISK_BACK_OFF_FIRST,
         }
     }
@@ -275,6 +278,9 @@ impl Driver {
     }
 
     fn ask(&mut self, ask: Ask) {
+        if let Request::SetMetered(metered) = ask.request {
+            self.metered = metered;
+        }
         self.request(ask.request, Waiter::App(ask.reply));
     }
 
@@ -287,6 +293,13 @@ impl Driver {
         self.next_request += 1;
         self.asked_status |= matches!(waiter, Waiter::Watch);
         self.waiters.insert(id, waiter);
+        self.handle(Input::Request { id: RequestId(id), request });
+    }
+
+    /// Tells the replica something that needs no answer.
+    fn tell(&mut self, request: Request) {
+        let id = self.next_request;
+        self.next_request += 1;
         self.handle(Input::Request { id: RequestId(id), request });
     }
 
@@ -332,6 +345,7 @@ impl Driver {
             Control::Transport(reply) => self.network.transport(reply),
             Control::NetworkChanged => self.network.changed(),
             Control::Resume => {
+                self.tell(Request::SetSuspended(false));
                 self.network.start();
                 self.effects();
             }
@@ -398,6 +412,7 @@ impl Driver {
                 self.engine = Engine::Up(Box::new(replica));
                 self.watchers.everything();
                 self.effects();
+                self.tell(Request::SetMetered(self.metered));
                 self.handle(self.network.addresses());
                 self.network.changed();
             }
@@ -417,6 +432,7 @@ impl Driver {
 
     async fn suspend(&mut self) {
         let until = self.in_time(SUSPEND_WAIT);
+        self.tell(Request::SetSuspended(true));
         let closed = self.network.stop(crate::status::NetworkState::Suspended);
         self.lost_links();
         self.settle(until).await;

@@ -1,8 +1,8 @@
 //! Results as a person sees them.
 
 use crate::control::{
-    ChangeItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role, SpaceItem,
-    StatusItem, TicketItem, WrittenItem, decode,
+    ChangeItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Priority, Request, Role,
+    SpaceItem, SpaceSync, StatusItem, TicketItem, WrittenItem, decode,
 };
 use crate::exit::{Exit, Failure};
 use crate::limits::LIST_ROWS_BUFFERED;
@@ -23,16 +23,19 @@ impl View {
     pub(super) fn of(request: &Request, columns: &[String]) -> View {
         let table = |headings: &[&str], row, none| View::Table { table: Table::new(headings), row, none };
         match request {
+            Request::Subscribe { .. } | Request::Pause { .. } | Request::Resume { .. } | Request::Sync { .. } => {
+                View::Each(|item, printer| space_sync(&decode(item)?, printer))
+            }
             Request::SpaceCreate { .. } | Request::Join { .. } => View::Each(space),
             Request::SpaceList {} => table(
-                &["SPACE", "ROLE", ">MEMBERS", ">COLLECTIONS", "ID"],
+                &["SPACE", "ROLE", ">MEMBERS", ">COLLECTIONS", "SYNC", "ID"],
                 space_row,
                 "No spaces. Create one with `farshore space create NAME`, or `farshore join TICKET`.",
             ),
             Request::SpaceMembers { .. } => table(&["NAME", "ROLE", "DEVICE"], member_row, "No members."),
             Request::CollectionCreate { .. } => View::Each(collection),
             Request::CollectionList { .. } => table(
-                &["COLLECTION", ">DOCUMENTS", ">ENTRIES", ">WAITING"],
+                &["COLLECTION", ">DOCUMENTS", ">ENTRIES", "PRIORITY", ">WAITING"],
                 collection_row,
                 "No collections. `farshore put` and `farshore import` create them.",
             ),
@@ -77,6 +80,20 @@ impl View {
     }
 }
 
+/// What to know of documents whose collection is not kept up.
+const OLD: &str = "This collection is not kept up here, so this may be old; `farshore subscribe` changes that.";
+
+fn priority(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Eager => "eager",
+        Priority::Normal => "normal",
+        Priority::Lazy => "lazy",
+        Priority::Manual => "manual",
+        Priority::None => "none",
+        Priority::Default => "default",
+    }
+}
+
 /// A time for a person, in UTC.
 pub(super) fn time(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
@@ -111,6 +128,15 @@ fn space_row(item: Value, table: &mut Table) -> Result<(), Failure> {
         Cell::from(space.role.map_or("-", role)),
         Cell::from(count(space.members)),
         Cell::from(count(space.collections)),
+        match (space.paused.is_some(), space.subscriptions.len()) {
+            (true, _) => Cell::styled("paused", WARNING),
+            (false, 0) => Cell::from("all"),
+            (false, _) => {
+                let rules =
+                    space.subscriptions.iter().map(|(pattern, wanted)| format!("{pattern} {}", priority(*wanted)));
+                Cell::from(rules.collect::<Vec<_>>().join(", "))
+            }
+        },
         Cell::styled(space.id, DIM),
     ]);
     Ok(())
@@ -140,6 +166,10 @@ fn collection_row(item: Value, table: &mut Table) -> Result<(), Failure> {
         Cell::styled(or_dash(collection.name), BOLD),
         Cell::from(count(collection.documents)),
         Cell::from(count(collection.entries)),
+        match collection.kept_up {
+            true => Cell::from(priority(collection.priority)),
+            false => Cell::styled(format!("{} (not kept up)", priority(collection.priority)), WARNING),
+        },
         waiting,
     ]);
     Ok(())
@@ -187,6 +217,9 @@ fn document(item: Value, printer: &mut Printer) -> Result<(), Failure> {
         printer
             .line(&format!("{WARNING}conflict{WARNING:#} at {path}: shown is {shown}, also {}", others.join(", ")))?;
     }
+    if !document.kept_up {
+        printer.note(OLD);
+    }
     match document.conflicts {
         Some(conflicts) if conflicts.is_empty() => printer.note("No conflicts."),
         _ => {}
@@ -221,27 +254,36 @@ fn status(item: Value, printer: &mut Printer) -> Result<(), Failure> {
     for problem in &status.problems {
         printer.line(&format!("         {WARNING}{}{WARNING:#}", clean(problem)))?;
     }
-    for space in &status.spaces {
-        let mut parts = Vec::new();
-        if space.unapplied > 0 {
-            let why = space.waiting.as_deref().map_or_else(String::new, |why| format!(": {}", clean(why)));
-            parts.push(format!("{} entries not in the documents yet{why}", count(space.unapplied)));
-        }
-        for (device, entries) in space.pending.iter().filter(|(_, entries)| *entries > 0) {
-            parts.push(format!("{} misses {} of this device's entries", clean(device), count(*entries)));
-        }
-        for document in &space.oversize {
-            parts.push(format!("{} is too large for edits here; split or delete it", clean(document)));
-        }
-        for (device, seq) in &space.forks {
-            let device = clean(device);
-            parts.push(format!("{device} signed two entries {seq}: its store was copied, or it cheats; ask its owner"));
-        }
-        let name = clean(&space.space);
-        match parts.is_empty() {
-            true => printer.line(&format!("space    {name}: {GOOD}in sync as far as is known{GOOD:#}"))?,
-            false => printer.line(&format!("space    {name}: {WARNING}{}{WARNING:#}", parts.join("; ")))?,
-        }
+    status.spaces.iter().try_for_each(|space| space_sync(space, printer))
+}
+
+fn space_sync(space: &SpaceSync, printer: &mut Printer) -> Result<(), Failure> {
+    let mut parts = Vec::new();
+    if space.unapplied > 0 {
+        let why = space.waiting.as_deref().map_or_else(String::new, |why| format!(": {}", clean(why)));
+        parts.push(format!("{} entries not in the documents yet{why}", count(space.unapplied)));
+    }
+    for (device, entries) in space.pending.iter().filter(|(_, entries)| *entries > 0) {
+        parts.push(format!("{} misses {} of this device's entries", clean(device), count(*entries)));
+    }
+    for document in &space.oversize {
+        parts.push(format!("{} is too large for edits here; split or delete it", clean(document)));
+    }
+    for (device, seq) in &space.forks {
+        let device = clean(device);
+        parts.push(format!("{device} signed two entries {seq}: its store was copied, or it cheats; ask its owner"));
+    }
+    if let Some(paused) = &space.paused {
+        let (what, by) = (if paused.all { "all spaces are paused" } else { "paused" }, clean(&paused.by));
+        parts.push(format!("{what} since {} by `{by}`; `farshore resume` ends it", time(paused.since_ms)));
+    }
+    if !space.not_kept_up.is_empty() {
+        parts.push(format!("not kept up here: {}", clean(&space.not_kept_up.join(", "))));
+    }
+    let name = clean(&space.space);
+    match parts.is_empty() {
+        true => printer.line(&format!("space    {name}: {GOOD}in sync as far as is known{GOOD:#}"))?,
+        false => printer.line(&format!("space    {name}: {WARNING}{}{WARNING:#}", parts.join("; ")))?,
     }
     Ok(())
 }
@@ -286,14 +328,23 @@ pub(super) struct Documents {
     waiting: Vec<DocumentItem>,
     table: Option<Table>,
     shown: u64,
+    old: bool,
 }
 
 impl Documents {
     fn new(columns: &[String]) -> Self {
-        Documents { chosen: !columns.is_empty(), columns: columns.to_vec(), waiting: Vec::new(), table: None, shown: 0 }
+        Documents {
+            chosen: !columns.is_empty(),
+            columns: columns.to_vec(),
+            waiting: Vec::new(),
+            table: None,
+            shown: 0,
+            old: false,
+        }
     }
 
     fn add(&mut self, document: DocumentItem, printer: &mut Printer) -> Result<(), Failure> {
+        self.old |= !document.kept_up;
         self.waiting.push(document);
         if self.waiting.len() < LIST_ROWS_BUFFERED { Ok(()) } else { self.show(printer) }
     }
@@ -304,6 +355,9 @@ impl Documents {
             0 => printer.note("No documents."),
             1 => printer.note("1 document"),
             shown => printer.note(&format!("{} documents", count(shown))),
+        }
+        if self.old {
+            printer.note(OLD);
         }
         Ok(())
     }

@@ -97,6 +97,8 @@ pub struct Replica {
     paused: Option<Paused>,
     /// Whether the network costs money by the byte.
     metered: bool,
+    /// While the app is in the background nothing of what others wrote is applied.
+    suspended: bool,
     #[cfg(feature = "breakages")]
     broken: Option<Breakage>,
 }
@@ -205,6 +207,7 @@ impl Replica {
             scopes_due_at: None,
             paused: pause::read_meta(&boot.meta)?,
             metered: false,
+            suspended: false,
             kept_peers: Vec::new(),
             #[cfg(feature = "breakages")]
             broken: None,
