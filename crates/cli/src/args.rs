@@ -2,7 +2,7 @@
 
 #![expect(rustdoc::broken_intra_doc_links, reason = "these comments are the help texts, where tags[0] is a path")]
 
-use crate::control::{DeletePolicy, Role};
+use crate::control::{DeletePolicy, Priority, Role};
 use crate::exit::Exit;
 use crate::formats::{Empty, Format};
 use crate::print::Color;
@@ -77,6 +77,23 @@ pub enum Command {
     /// Define and list collections
     #[command(subcommand, after_help = "Example:\n  farshore collection create todos --field title:text,tags:list")]
     Collection(Collection),
+
+    /// Choose which collections this device keeps up, and how urgently
+    #[command(after_help = "Example:\n  farshore subscribe household 'photos/' lazy\n  \
+        farshore subscribe household archive none\n  farshore subscribe household archive default")]
+    Subscribe(Subscribe),
+
+    /// Exchange nothing, until it is resumed; also after a restart
+    #[command(after_help = "Example:\n  farshore pause\n  farshore pause household")]
+    Pause(OfSpace),
+
+    /// End a pause
+    #[command(after_help = "Example:\n  farshore resume\n  farshore resume household")]
+    Resume(OfSpace),
+
+    /// Compare with all peers now, fetch what is wanted by hand only, and try again what is stuck
+    #[command(after_help = "Example:\n  farshore sync\n  farshore sync household")]
+    Sync(OfSpace),
 
     /// Write a ticket that lets another device join a space, once
     #[command(
@@ -280,6 +297,29 @@ pub enum Collection {
         #[command(flatten)]
         space: InSpace,
     },
+}
+
+/// `subscribe`.
+#[derive(Clone, Debug, Args)]
+pub struct Subscribe {
+    /// The space, by name or id
+    #[arg(value_name = "SPACE")]
+    pub space: String,
+    /// A collection's name, or what names begin with up to a slash (orders/), or * for all; of those that fit a name the
+    /// longest counts
+    #[arg(value_name = "PATTERN")]
+    pub pattern: String,
+    /// How urgently
+    #[arg(value_enum, value_name = "PRIORITY")]
+    pub priority: Priority,
+}
+
+/// `pause`, `resume` and `sync`.
+#[derive(Clone, Debug, Args)]
+pub struct OfSpace {
+    /// The space, by name or id; all if left out
+    #[arg(value_name = "SPACE")]
+    pub space: Option<String>,
 }
 
 /// `invite`.

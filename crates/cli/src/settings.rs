@@ -234,6 +234,12 @@ fn task(command: args::Command, stdin: &mut dyn Read) -> Result<Task, Failure> {
         args::Command::Status(status) => Task::Ask(Request::Status { watch: status.watch }),
         args::Command::Events(_) => Task::Ask(Request::Events {}),
         args::Command::Since(since) => Task::Ask(Request::Since { marker: since.marker, moving: since.moving }),
+        args::Command::Subscribe(args::Subscribe { space, pattern, priority }) => {
+            Task::Ask(Request::Subscribe { space, pattern, priority })
+        }
+        args::Command::Pause(args::OfSpace { space }) => Task::Ask(Request::Pause { space }),
+        args::Command::Resume(args::OfSpace { space }) => Task::Ask(Request::Resume { space }),
+        args::Command::Sync(args::OfSpace { space }) => Task::Ask(Request::Sync { space }),
         args::Command::Peers(_) => Task::Ask(Request::Peers {}),
         args::Command::Log(log) => {
             Task::Ask(Request::Log { space: log.space.space, collection: log.collection, limit: log.limit })

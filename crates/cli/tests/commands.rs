@@ -58,14 +58,14 @@ impl Executor for Memory {
                 Request::Export { .. } => {
                     for (id, fields) in self.all() {
                         let value = Typed::Map(fields).to_tagged();
-                        replies.item(&DocumentItem { id, value, conflicts: None }).await?;
+                        replies.item(&DocumentItem { id, value, kept_up: true, conflicts: None }).await?;
                     }
                     Ok(())
                 }
                 Request::List { .. } => {
                     for (id, fields) in self.all() {
                         let value = Typed::Map(fields).to_json();
-                        replies.item(&DocumentItem { id, value, conflicts: None }).await?;
+                        replies.item(&DocumentItem { id, value, kept_up: true, conflicts: None }).await?;
                     }
                     Ok(())
                 }
@@ -78,7 +78,9 @@ impl Executor for Memory {
                     let fields = fields.ok_or_else(|| Failure::new(Exit::NotFound, format!("no document {key}")))?;
                     let conflict = ConflictItem { path: "a".into(), shown: json!(1), others: vec![json!("\u{1b}[2J")] };
                     let conflicts = conflicts.then(|| vec![conflict]);
-                    replies.item(&DocumentItem { id: key, value: Typed::Map(fields).to_json(), conflicts }).await
+                    replies
+                        .item(&DocumentItem { id: key, value: Typed::Map(fields).to_json(), kept_up: true, conflicts })
+                        .await
                 }
                 Request::Watch { .. } => {
                     replies.item(&ChangeItem { id: Some("d1".into()), value: Some(json!({"a": 1})) }).await?;
@@ -87,7 +89,15 @@ impl Executor for Memory {
                 }
                 Request::SpaceList {} => Ok(()),
                 Request::Join { .. } => {
-                    let space = SpaceItem { id: "S1".into(), name: None, role: None, members: 2, collections: 0 };
+                    let space = SpaceItem {
+                        id: "S1".into(),
+                        name: None,
+                        role: None,
+                        members: 2,
+                        collections: 0,
+                        paused: None,
+                        subscriptions: vec![],
+                    };
                     replies.item(&space).await
                 }
                 Request::Invite { role, .. } => {

@@ -214,6 +214,12 @@ pub enum Request {
         /// Of this space, or of all.
         space: Option<SpaceId>,
     },
+    /// The app goes to the background, or comes back. Meanwhile nothing of what others wrote is applied, so that the device comes
+    /// to rest; links are closed with a word, which peers take for no fault. What is asked for locally is done all the same.
+    SetSuspended(
+        /// Whether it goes.
+        bool,
+    ),
     /// Says whether the network costs money by the byte: then nothing lazy is exchanged. Forgotten when the replica ends.
     SetMetered(
         /// Whether it does.

@@ -83,6 +83,8 @@ pub enum Frame {
     Scope {
         /// The space.
         handle: Handle,
+        /// Counts the sender's scopes of this space on this link, from 1, and after 255 from 1 again.
+        number: u8,
         /// Whether another such frame follows.
         more: bool,
         /// Of all collections that are not named.
@@ -212,8 +214,8 @@ pub struct State {
     pub handle: Handle,
     /// Whether the exchange starts anew: the other side answers with its own state.
     pub fresh: bool,
-    /// How many scopes of the receiver it takes into account, modulo 256.
-    pub scopes: u8,
+    /// Number of the last scope of the receiver that it takes into account; 0 if it heard none.
+    pub scope: u8,
     /// Digest of the roster.
     pub roster: [u8; 32],
     /// Digest of the frontier.

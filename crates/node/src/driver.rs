@@ -131,6 +131,8 @@ pub(crate) struct Driver {
     renewed_ms: u64,
     /// Whether a status for those who watch is under way.
     asked_status: bool,
+    /// What the app last said of the network, for the next replica.
+    metered: bool,
     /// How long to wait after the next failure of the disk. Only a batch that became durable shows that it works again.
     disk_wait: Duration,
 }
@@ -167,6 +169,7 @@ impl Driver {
             stale: true,
             renewed_ms: 0,
             asked_status: false,
+            metered: false,
             disk_wait: DISK_BACK_OFF_FIRST,
         }
     }
@@ -297,6 +300,9 @@ impl Driver {
     }
 
     fn ask(&mut self, ask: Ask) {
+        if let Request::SetMetered(metered) = ask.request {
+            self.metered = metered;
+        }
         self.request(ask.request, Waiter::App(ask.reply));
     }
 
@@ -310,6 +316,13 @@ impl Driver {
         self.asked_status |= matches!(waiter, Waiter::Watch);
         self.waiters.insert(id, waiter);
         self.observer.asked(id, &request, self.clock.now_us());
+        self.handle(Input::Request { id: RequestId(id), request });
+    }
+
+    /// Tells the replica something that needs no answer.
+    fn tell(&mut self, request: Request) {
+        let id = self.next_request;
+        self.next_request += 1;
         self.handle(Input::Request { id: RequestId(id), request });
     }
 
@@ -355,6 +368,7 @@ impl Driver {
             Control::Transport(reply) => self.network.transport(reply),
             Control::NetworkChanged => self.network.changed(),
             Control::Resume => {
+                self.tell(Request::SetSuspended(false));
                 self.network.start();
                 self.effects();
             }
@@ -435,6 +449,7 @@ impl Driver {
                 self.watchers.everything();
                 self.effects();
                 self.settle_session();
+                self.tell(Request::SetMetered(self.metered));
                 self.handle(self.network.addresses());
                 self.network.changed();
             }
@@ -454,6 +469,7 @@ impl Driver {
 
     async fn suspend(&mut self) {
         let until = self.in_time(SUSPEND_WAIT);
+        self.tell(Request::SetSuspended(true));
         let closed = self.network.stop(crate::status::NetworkState::Suspended);
         self.lost_links();
         self.settle(until).await;

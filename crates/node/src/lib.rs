@@ -99,8 +99,9 @@ pub use farshore_core::id::{
 };
 pub use farshore_core::input::{DocEdit, DocOp, MemberInfo};
 pub use farshore_core::job::WriteError;
-pub use farshore_core::output::{CheckpointMade, Edited, RequestError};
+pub use farshore_core::output::{CheckpointMade, Edited, Paused, RequestError};
 pub use farshore_core::role::Role;
+pub use farshore_core::subscription::Priority;
 pub use farshore_core::value::{Tagged, Value};
 pub use farshore_net::{
     DialError, Flow as TransportFlow, Health, LinkStatus as TransportLink, PeerState, PeerStatus as TransportPeer,

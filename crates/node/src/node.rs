@@ -234,12 +234,48 @@ impl Node {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// Compares with every linked peer again, now. Only needed by those who do not trust the rest.
+    /// Compares with every linked peer again, now, and takes in once what is subscribed to by hand only
+    /// ([`Priority::Manual`](crate::Priority)).
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn sync_now(&self) -> Result<(), Error> {
         self.ask(Request::SyncNow { space: None }).await.map(|_| ())
+    }
+
+    /// Tries again what is stuck, in all spaces: what failed to apply, and peers that could not be reached.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn retry(&self) -> Result<(), Error> {
+        self.control(Control::NetworkChanged).await?;
+        self.ask(Request::Retry { space: None }).await.map(|_| ())
+    }
+
+    /// Exchanges nothing of any space until [`Node::end_pause`], also after a restart. Links stay up. `by` is told in the
+    /// status: a person, or a part of the app.
+    ///
+    /// # Errors
+    /// The caller's: `by` is empty or too long. The disk's.
+    pub async fn pause(&self, by: &str) -> Result<(), Error> {
+        self.ask(Request::Pause { space: None, by: by.to_owned() }).await.map(|_| ())
+    }
+
+    /// Ends [`Node::pause`]. Spaces that were paused by themselves stay so.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub async fn end_pause(&self) -> Result<(), Error> {
+        self.ask(Request::Resume { space: None }).await.map(|_| ())
+    }
+
+    /// Says whether the network costs money by the byte, where the platform says so: then nothing that is subscribed to
+    /// lazily comes. Default: it does not. Forgotten when the node is closed.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn set_metered(&self, metered: bool) -> Result<(), Error> {
+        self.ask(Request::SetMetered(metered)).await.map(|_| ())
     }
 
     /// Changes how this device calls itself in spaces that it joins or founds from now on.
@@ -259,7 +295,9 @@ impl Node {
         self.control(Control::NetworkChanged).await
     }
 
-    /// Closes all links, for an app that goes to the background. It takes at most 200 ms; local work goes on.
+    /// Comes to rest, for an app that goes to the background: nothing that others wrote is applied any more, what is under way
+    /// becomes durable, and links are closed with a word, which peers take for no fault. It takes at most 200 ms; local work
+    /// goes on.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -269,7 +307,7 @@ impl Node {
         answer.await.map_err(|_| Error::Closed)
     }
 
-    /// Opens the network again after [`Node::suspend`], or after it could not be started, and dials.
+    /// Opens the network again after [`Node::suspend`], or after it could not be started, and dials all peers at once.
     ///
     /// # Errors
     /// [`Error::Closed`].

@@ -5,6 +5,7 @@ use farshore_core::id::{CollectionTag, SpaceId};
 use farshore_core::input::{MemberInfo, Request};
 use farshore_core::output::{CollectionStatus, Reply, RequestError, SpaceStatus};
 use farshore_core::role::Role;
+use farshore_core::subscription::Priority;
 use farshore_core::value::Value;
 use farshore_store::Rejected;
 
@@ -65,6 +66,53 @@ impl Space {
     /// As for [`Space::status`].
     pub async fn collections(&self) -> Result<Vec<CollectionStatus>, Error> {
         Ok(self.status().await?.collections)
+    }
+
+    /// Chooses how urgently this device wants collections, from now on: durable when it returns, and told to linked peers at
+    /// once. The pattern is a collection's name, the beginning of names up to and with a slash (`orders/`), or `*`; of those
+    /// that fit a name the longest counts. `None` removes the rule. By default all collections are
+    /// [`Priority::Normal`].
+    ///
+    /// Of a collection that is not subscribed to nothing comes, and what this device writes in it still goes to those who
+    /// want it. What is here stays readable; [`CollectionStatus::kept_up`] says that it may be old.
+    ///
+    /// # Errors
+    /// The caller's: the pattern is empty or too long, or there are too many rules. The disk's.
+    pub async fn subscribe(&self, pattern: &str, priority: Option<Priority>) -> Result<(), Error> {
+        let request = Request::Subscribe { space: self.id, pattern: pattern.to_owned(), priority };
+        self.node.ask(request).await.map(|_| ())
+    }
+
+    /// Exchanges nothing of this space until [`Space::resume`], also after a restart. `by` is told in the status.
+    ///
+    /// # Errors
+    /// The caller's: `by` is empty or too long. The disk's.
+    pub async fn pause(&self, by: &str) -> Result<(), Error> {
+        self.node.ask(Request::Pause { space: Some(self.id), by: by.to_owned() }).await.map(|_| ())
+    }
+
+    /// Ends [`Space::pause`].
+    ///
+    /// # Errors
+    /// The disk's.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.node.ask(Request::Resume { space: Some(self.id) }).await.map(|_| ())
+    }
+
+    /// Compares with every linked peer again, now, and takes in once what is subscribed to by hand only.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] while it is paused.
+    pub async fn sync_now(&self) -> Result<(), Error> {
+        self.node.ask(Request::SyncNow { space: Some(self.id) }).await.map(|_| ())
+    }
+
+    /// Tries again what is stuck: what failed to apply, and what peers were asked for too often.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] while it is paused.
+    pub async fn retry(&self) -> Result<(), Error> {
+        self.node.ask(Request::Retry { space: Some(self.id) }).await.map(|_| ())
     }
 
     /// Edits of this device that no member may see, because it had lost the right to make them: kept for their author.

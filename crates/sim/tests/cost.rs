@@ -103,6 +103,7 @@ fn minus(now: Counts, then: Counts) -> Counts {
         loads: now.loads - then.loads,
         documents: now.documents - then.documents,
         jobs: now.jobs - then.jobs,
+        applies: now.applies - then.applies,
         frames: now.frames - then.frames,
         bytes: now.bytes - then.bytes,
     }

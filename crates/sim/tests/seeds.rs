@@ -119,3 +119,13 @@ fn a_world_is_driven_by_bytes() {
     let outcome = run(&plan, &plan.setup.workload, oracle::all(), Options::default());
     assert_eq!(outcome.violations, []);
 }
+
+#[test]
+fn no_seed_in_which_devices_change_what_they_keep_up_breaks_a_guarantee() {
+    let mut choices = 0;
+    for seed in 0..10 {
+        choices += sound(&plan_of(seed, Profile::Selective), Options::default()).choices;
+    }
+    // Most find a device that runs, and a collection that the app has.
+    assert!(choices > 100, "{choices} subscriptions and pauses were changed");
+}

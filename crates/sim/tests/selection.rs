@@ -499,3 +499,76 @@ fn what_differs_in_a_part_of_many_collections_is_found_by_a_tree_of_that_part() 
     assert!(cost < 12_000, "{cost} bytes to find one of 180 journals");
     nobody_was_faulted(&world);
 }
+
+#[test]
+fn a_suspension_at_any_moment_comes_to_rest_loses_nothing_and_is_no_fault() {
+    for steps in (0..60).step_by(4) {
+        let (mut world, [todos]) = world(17, 2, ["todos"]);
+        for document in 0..10 {
+            write(&mut world, 0, todos, document, 50_000);
+        }
+        world.link(0, 1);
+        (0..steps).all(|_| world.step());
+        let now = world.now();
+        assert_eq!(world.devices[1].ask(now, Request::SetSuspended(true)), Reply::Done);
+        world.run();
+        let committed = entries(&world, 1, todos.collection);
+        // Local work goes on.
+        write(&mut world, 1, todos, 100, 100);
+        assert!(status(&mut world, 1).links.is_empty() && status(&mut world, 0).links.is_empty());
+        // The other side was told, and takes it for no fault.
+        let other = &world.devices[0];
+        assert!(!other.events.iter().any(|event| matches!(event, Event::PeerFault { .. })));
+        assert!(other.closed.iter().all(|reason| reason.contains("background")), "{:?}", other.closed);
+        ask(&mut world, 1, Request::SetSuspended(false));
+        let before = sent(&world);
+        world.link(1, 0);
+        world.run();
+        assert_eq!((held(&world, 1, todos), held(&world, 0, todos)), (11, 11));
+        let (resent, left) = (sent(&world) - before, (10 - committed) * 50_000);
+        assert!(resent < left + 5_000, "{resent} bytes after {steps} frames; {left} were left");
+    }
+}
+
+#[test]
+fn what_failed_to_apply_is_tried_again_when_it_is_asked_for() {
+    let (mut world, [todos]) = world(18, 2, ["todos"]);
+    world.link(0, 1);
+    write(&mut world, 0, todos, 1, 100);
+    world.run();
+    let before = sent(&world);
+    ask(&mut world, 1, Request::Retry { space: Some(todos.space) });
+    // Both say once more where they stand.
+    assert!(sent(&world) > before && sent(&world) - before < 400, "{} bytes", sent(&world) - before);
+    assert_eq!(held(&world, 1, todos), 1);
+}
+
+#[test]
+fn pauses_that_cross_with_scopes_at_any_moment_leave_both_sides_in_sync() {
+    for steps in 0..24 {
+        for between in 0..5 {
+            let (mut world, [todos, photos]) = world(19, 2, ["todos", "photos"]);
+            subscribe(&mut world, 1, todos.space, "photos", Some(Priority::None));
+            write(&mut world, 0, todos, 1, 300);
+            write(&mut world, 0, photos, 2, 300);
+            write(&mut world, 1, todos, 3, 300);
+            world.link(0, 1);
+            (0..steps).all(|_| world.step());
+            let space = Some(todos.space);
+            for request in [Request::Pause { space, by: "ada".into() }, Request::Resume { space }] {
+                let now = world.now();
+                assert_eq!(world.devices[0].ask(now, request), Reply::Done);
+                (0..between).all(|_| world.step());
+            }
+            world.run();
+            world.pass(SCOPE_MS);
+            assert_eq!(world.views(0, todos), world.views(1, todos));
+            assert_eq!(held(&world, 1, photos), 0);
+            for device in 0..2 {
+                let links = status(&mut world, device).links;
+                assert_eq!(links[0].phase, "in sync", "device {device}, {steps} frames, then {between}");
+            }
+            nobody_was_faulted(&world);
+        }
+    }
+}

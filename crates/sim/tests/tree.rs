@@ -39,7 +39,7 @@ fn common(count: u32) -> Vec<(JournalId, JournalState)> {
 /// A record that remembers nothing of a peer.
 fn forgotten() -> Vec<u8> {
     let mut w = Writer::new();
-    w.u8(1).bool(false).raw(&[0; 16]).u64(0).raw(&[0; 32]).bytes(&[]).count(0).u32(0);
+    w.u8(1).bool(false).raw(&[0; 16]).raw(&[0; 32]).count(0).u8(2).u32(0).bytes(&[]).count(0).u32(0);
     w.finish()
 }
 

@@ -2,8 +2,8 @@
 
 use super::live::{self, Live};
 use crate::control::{
-    ChangeItem, CheckpointItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Request, Role,
-    SpaceItem, SpaceSync, StatusItem, TicketItem, WrittenItem, decode,
+    ChangeItem, CheckpointItem, CollectionItem, DigestItem, DocumentItem, LogItem, MemberItem, PeerItem, Priority,
+    Request, Role, SpaceItem, SpaceSync, StatusItem, TicketItem, WrittenItem, decode,
 };
 use crate::exit::{Exit, Failure};
 use crate::limits::LIST_ROWS_BUFFERED;
@@ -26,16 +26,19 @@ impl View {
     pub(super) fn of(request: &Request, columns: &[String]) -> View {
         let table = |headings: &[&str], row, none| View::Table { table: Table::new(headings), row, none };
         match request {
+            Request::Subscribe { .. } | Request::Pause { .. } | Request::Resume { .. } | Request::Sync { .. } => {
+                View::Each(|item, printer| printer.styled(&space_line(&decode(item)?)))
+            }
             Request::SpaceCreate { .. } | Request::Join { .. } => View::Each(space),
             Request::SpaceList {} => table(
-                &["SPACE", "ROLE", ">MEMBERS", ">COLLECTIONS", "ID"],
+                &["SPACE", "ROLE", ">MEMBERS", ">COLLECTIONS", "SYNC", "ID"],
                 space_row,
                 "No spaces. Create one with `farshore space create NAME`, or `farshore join TICKET`.",
             ),
             Request::SpaceMembers { .. } => table(&["NAME", "ROLE", "DEVICE"], member_row, "No members."),
             Request::CollectionCreate { .. } => View::Each(collection),
             Request::CollectionList { .. } => table(
-                &["COLLECTION", ">DOCUMENTS", ">ENTRIES", ">WAITING"],
+                &["COLLECTION", ">DOCUMENTS", ">ENTRIES", "PRIORITY", ">WAITING"],
                 collection_row,
                 "No collections. `farshore put` and `farshore import` create them.",
             ),
@@ -85,6 +88,20 @@ impl View {
     }
 }
 
+/// What to know of documents whose collection is not kept up.
+const OLD: &str = "This collection is not kept up here, so this may be old; `farshore subscribe` changes that.";
+
+fn priority(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Eager => "eager",
+        Priority::Normal => "normal",
+        Priority::Lazy => "lazy",
+        Priority::Manual => "manual",
+        Priority::None => "none",
+        Priority::Default => "default",
+    }
+}
+
 /// A time for a person, in UTC.
 pub(super) fn time(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
@@ -119,6 +136,15 @@ fn space_row(item: Value, table: &mut Table) -> Result<(), Failure> {
         Cell::from(space.role.map_or("-", role)),
         Cell::from(count(space.members)),
         Cell::from(count(space.collections)),
+        match (space.paused.is_some(), space.subscriptions.len()) {
+            (true, _) => Cell::styled("paused", WARNING),
+            (false, 0) => Cell::from("all"),
+            (false, _) => {
+                let rules =
+                    space.subscriptions.iter().map(|(pattern, wanted)| format!("{pattern} {}", priority(*wanted)));
+                Cell::from(rules.collect::<Vec<_>>().join(", "))
+            }
+        },
         Cell::styled(space.id, DIM),
     ]);
     Ok(())
@@ -148,6 +174,10 @@ fn collection_row(item: Value, table: &mut Table) -> Result<(), Failure> {
         Cell::styled(or_dash(collection.name), BOLD),
         Cell::from(count(collection.documents)),
         Cell::from(count(collection.entries)),
+        match collection.kept_up {
+            true => Cell::from(priority(collection.priority)),
+            false => Cell::styled(format!("{} (not kept up)", priority(collection.priority)), WARNING),
+        },
         waiting,
     ]);
     Ok(())
@@ -194,6 +224,9 @@ fn document(item: Value, printer: &mut Printer) -> Result<(), Failure> {
         let path = clean(&conflict.path);
         printer
             .line(&format!("{WARNING}conflict{WARNING:#} at {path}: shown is {shown}, also {}", others.join(", ")))?;
+    }
+    if !document.kept_up {
+        printer.note(OLD);
     }
     match document.conflicts {
         Some(conflicts) if conflicts.is_empty() => printer.note("No conflicts."),
@@ -252,6 +285,13 @@ fn space_line(space: &SpaceSync) -> Line {
     for (device, seq) in &space.forks {
         let device = clean(device);
         parts.push(format!("{device} signed two entries {seq}: its store was copied, or it cheats; ask its owner"));
+    }
+    if let Some(paused) = &space.paused {
+        let (what, by) = (if paused.all { "all spaces are paused" } else { "paused" }, clean(&paused.by));
+        parts.push(format!("{what} since {} by `{by}`; `farshore resume` ends it", time(paused.since_ms)));
+    }
+    if !space.not_kept_up.is_empty() {
+        parts.push(format!("not kept up here: {}", clean(&space.not_kept_up.join(", "))));
     }
     let name = clean(&space.space);
     match parts.is_empty() {
@@ -312,14 +352,23 @@ pub(super) struct Documents {
     waiting: Vec<DocumentItem>,
     table: Option<Table>,
     shown: u64,
+    old: bool,
 }
 
 impl Documents {
     fn new(columns: &[String]) -> Self {
-        Documents { chosen: !columns.is_empty(), columns: columns.to_vec(), waiting: Vec::new(), table: None, shown: 0 }
+        Documents {
+            chosen: !columns.is_empty(),
+            columns: columns.to_vec(),
+            waiting: Vec::new(),
+            table: None,
+            shown: 0,
+            old: false,
+        }
     }
 
     fn add(&mut self, document: DocumentItem, printer: &mut Printer) -> Result<(), Failure> {
+        self.old |= !document.kept_up;
         self.waiting.push(document);
         if self.waiting.len() < LIST_ROWS_BUFFERED { Ok(()) } else { self.show(printer) }
     }
@@ -330,6 +379,9 @@ impl Documents {
             0 => printer.note("No documents."),
             1 => printer.note("1 document"),
             shown => printer.note(&format!("{} documents", count(shown))),
+        }
+        if self.old {
+            printer.note(OLD);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Ids, devices and hashes are in their text forms. Times are milliseconds since 1970, as their author claimed them.
 
-use super::message::Role;
+use super::message::{Priority, Role};
 use super::watch_item::{LatencyItem, ProgressItem};
 use crate::exit::{Exit, Failure};
 use serde::de::DeserializeOwned;
@@ -22,6 +22,23 @@ pub struct SpaceItem {
     pub members: u64,
     /// How many collections it has.
     pub collections: u64,
+    /// Set while nothing of it is exchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseItem>,
+    /// How urgently this device wants collections, by pattern; all others normally.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<(String, Priority)>,
+}
+
+/// A pause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseItem {
+    /// Who paused.
+    pub by: String,
+    /// Since when.
+    pub since_ms: i64,
+    /// Whether it is the pause of all spaces.
+    pub all: bool,
 }
 
 /// A member of a space.
@@ -44,6 +61,10 @@ pub struct CollectionItem {
     pub name: Option<String>,
     /// Its tag.
     pub tag: String,
+    /// How urgently this device wants it.
+    pub priority: Priority,
+    /// Whether what others write in it comes here now.
+    pub kept_up: bool,
     /// How many documents it has here.
     pub documents: u64,
     /// How many entries are held.
@@ -114,9 +135,20 @@ pub struct DocumentItem {
     pub id: String,
     /// Its content: plain JSON, or tagged for an export.
     pub value: Value,
+    /// False where its collection is not kept up here, so that it may be old; left out where it is.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub kept_up: bool,
     /// Where devices wrote at the same time; left out unless asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<Vec<ConflictItem>>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// A field with more than one value.
@@ -151,6 +183,12 @@ pub struct ChangeItem {
 pub struct SpaceSync {
     /// The space's name or id.
     pub space: String,
+    /// Set while nothing of it is exchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseItem>,
+    /// Collections that are not kept up here, by name or tag.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_kept_up: Vec<String>,
     /// Entries held and not in the documents yet.
     pub unapplied: u64,
     /// Why the next of those waits.

@@ -53,6 +53,24 @@ pub enum Role {
     Relay,
 }
 
+/// How urgently a device wants a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Priority {
+    /// Before all others.
+    Eager,
+    /// Like most.
+    Normal,
+    /// When nothing else is on its way, and never on a metered network.
+    Lazy,
+    /// Only at `farshore sync`.
+    Manual,
+    /// Never.
+    None,
+    /// As if no rule had this pattern.
+    Default,
+}
+
 /// What becomes of an edit and a deletion that did not know of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -181,6 +199,31 @@ pub enum Request {
     /// Lists the collections of a space. A [`CollectionItem`](super::CollectionItem) each.
     CollectionList {
         /// Which; the only one if left out.
+        space: Option<String>,
+    },
+    /// Chooses how urgently collections are wanted. One [`SpaceSync`](super::SpaceSync).
+    Subscribe {
+        /// Which space.
+        space: String,
+        /// A name, a beginning of names that ends in a slash, or `*`.
+        pattern: String,
+        /// How urgently.
+        priority: Priority,
+    },
+    /// Exchanges nothing until it is resumed. A [`SpaceSync`](super::SpaceSync) of each space it is about.
+    Pause {
+        /// Of this space; of all if left out.
+        space: Option<String>,
+    },
+    /// Ends a pause. A [`SpaceSync`](super::SpaceSync) of each space it is about.
+    Resume {
+        /// Of this space; the pause of all if left out.
+        space: Option<String>,
+    },
+    /// Compares with all peers now, takes in once what is wanted by hand only, and tries again what is stuck. A
+    /// [`SpaceSync`](super::SpaceSync) of each space it is about.
+    Sync {
+        /// This space; all that are not paused if left out.
         space: Option<String>,
     },
     /// Writes a ticket. One [`TicketItem`](super::TicketItem).

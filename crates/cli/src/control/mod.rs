@@ -20,13 +20,13 @@ pub use endpoint::{Claim, Endpoint};
 pub use exchange::{Batches, Exchange, Executor, ReplySink};
 pub use item::{
     ChangeItem, CheckItem, CheckpointItem, CollectionItem, ConflictItem, DigestItem, DocumentItem, ImportedItem,
-    InitItem, LogItem, MemberItem, PeerItem, ProblemItem, SpaceItem, SpaceSync, StatusItem, TicketItem, UpItem,
-    WrittenItem,
+    InitItem, LogItem, MemberItem, PauseItem, PeerItem, ProblemItem, SpaceItem, SpaceSync, StatusItem, TicketItem,
+    UpItem, WrittenItem,
 };
 pub(crate) use item::{decode, encode};
 pub use message::{
     Batch, CONTROL_VERSION, ClientLine, Comparison, Container, DeletePolicy, DocumentName, Edit, Filter, Greeting,
-    Place, Reply, Request, Role,
+    Place, Priority, Reply, Request, Role,
 };
 pub use server::{Server, ServerOptions};
 pub use watch_item::{

@@ -1,6 +1,6 @@
 //! Between the words of the control protocol and those of the node.
 
-use crate::control::{Comparison, Container, DeletePolicy, Edit, Filter, Role};
+use crate::control::{Comparison, Container, DeletePolicy, Edit, Filter, PauseItem, Priority, Role};
 use crate::exit::{Exit, Failure};
 use crate::formats::{Fields, Typed};
 use crate::path::{Path, Step};
@@ -158,6 +158,33 @@ pub(super) fn role_for_node(role: Role) -> farshore::Role {
         Role::Reader => farshore::Role::Reader,
         Role::Relay => farshore::Role::Relay,
     }
+}
+
+/// `None` removes the rule.
+pub(super) fn priority_for_node(priority: Priority) -> Option<farshore::Priority> {
+    match priority {
+        Priority::Eager => Some(farshore::Priority::Eager),
+        Priority::Normal => Some(farshore::Priority::Normal),
+        Priority::Lazy => Some(farshore::Priority::Lazy),
+        Priority::Manual => Some(farshore::Priority::Manual),
+        Priority::None => Some(farshore::Priority::None),
+        Priority::Default => None,
+    }
+}
+
+pub(super) fn priority(priority: farshore::Priority) -> Priority {
+    match priority {
+        farshore::Priority::Eager => Priority::Eager,
+        farshore::Priority::Normal => Priority::Normal,
+        farshore::Priority::Lazy => Priority::Lazy,
+        farshore::Priority::Manual => Priority::Manual,
+        farshore::Priority::None => Priority::None,
+    }
+}
+
+pub(super) fn pause(paused: &farshore::Paused, all: bool) -> PauseItem {
+    let since_ms = i64::try_from(paused.since_unix_ms).unwrap_or(i64::MAX);
+    PauseItem { by: paused.by.clone(), since_ms, all }
 }
 
 pub(super) fn role(role: farshore::Role) -> Role {

@@ -82,7 +82,8 @@ impl Device {
                 Some(wanted.map(conflict_item).collect())
             }
         };
-        let item = DocumentItem { id: document.id().to_string(), value: convert::json(shown), conflicts };
+        let kept_up = self.kept_up(place).await?;
+        let item = DocumentItem { id: document.id().to_string(), value: convert::json(shown), kept_up, conflicts };
         replies.item(&item).await
     }
 
@@ -132,6 +133,7 @@ impl Device {
         replies: &ReplySink,
     ) -> Result<(), Failure> {
         let collection = self.collection(place).await?;
+        let kept_up = self.kept_up(place).await?;
         let conditions: Vec<_> = filters.into_iter().map(convert::condition).collect();
         let mut left = limit.unwrap_or(u64::MAX);
         let mut all = std::pin::pin!(collection.all_values());
@@ -139,7 +141,8 @@ impl Device {
             let Some((id, content)) = all.try_next().await? else { break };
             if conditions.iter().all(|holds| holds(&content)) {
                 left -= 1;
-                let item = DocumentItem { id: id.to_string(), value: convert::json(&content), conflicts: None };
+                let value = convert::json(&content);
+                let item = DocumentItem { id: id.to_string(), value, kept_up, conflicts: None };
                 replies.item(&item).await?;
             }
         }
@@ -151,7 +154,8 @@ impl Device {
         let mut all = std::pin::pin!(collection.all_values());
         while let Some((id, content)) = all.try_next().await? {
             let value = convert::typed(&content).to_tagged();
-            replies.item(&DocumentItem { id: id.to_string(), value, conflicts: None }).await?;
+            let item = DocumentItem { id: id.to_string(), value, kept_up: true, conflicts: None };
+            replies.item(&item).await?;
         }
         Ok(())
     }
@@ -237,6 +241,13 @@ impl Device {
     }
 
     /// Refuses what would wait for ever: while a command has the store for itself, nothing else can happen to it.
+    /// Whether what others write in a collection comes here now.
+    async fn kept_up(&self, place: &Place) -> Result<bool, Failure> {
+        let collections = self.space(place.space.as_deref()).await?.collections().await?;
+        let found = collections.iter().find(|found| found.name.as_deref() == Some(place.collection.as_str()));
+        Ok(found.is_none_or(|found| found.kept_up))
+    }
+
     pub(super) fn must_run(&self, what: &str) -> Result<(), Failure> {
         match self.pid {
             Some(_) => Ok(()),

@@ -10,6 +10,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use std::time::Duration;
 
+/// Who pauses, as the status tells it.
+const PAUSED_BY: &str = "farshore pause";
+
 /// Runs requests on a node.
 pub(super) struct Device {
     pub(super) node: Node,
@@ -40,6 +43,42 @@ impl Device {
                     replies.item(&space_item(space)).await?;
                 }
                 Ok(())
+            }
+            Request::Subscribe { space, pattern, priority } => {
+                let space = self.space(Some(&space)).await?;
+                space.subscribe(&pattern, convert::priority_for_node(priority)).await?;
+                self.space_syncs(Some(&space), &replies).await
+            }
+            Request::Pause { space } => {
+                let space = self.maybe_space(space.as_deref()).await?;
+                match &space {
+                    Some(space) => space.pause(PAUSED_BY).await?,
+                    None => self.node.pause(PAUSED_BY).await?,
+                }
+                self.space_syncs(space.as_ref(), &replies).await
+            }
+            Request::Resume { space } => {
+                let space = self.maybe_space(space.as_deref()).await?;
+                match &space {
+                    Some(space) => space.resume().await?,
+                    None => self.node.end_pause().await?,
+                }
+                self.space_syncs(space.as_ref(), &replies).await
+            }
+            Request::Sync { space } => {
+                self.must_run("sync with")?;
+                let space = self.maybe_space(space.as_deref()).await?;
+                match &space {
+                    Some(space) => {
+                        space.retry().await?;
+                        space.sync_now().await?;
+                    }
+                    None => {
+                        self.node.retry().await?;
+                        self.node.sync_now().await?;
+                    }
+                }
+                self.space_syncs(space.as_ref(), &replies).await
             }
             Request::SpaceMembers { space } => self.members(space.as_deref(), &replies).await,
             Request::CollectionCreate { space, name, on_delete, containers } => {
@@ -125,11 +164,20 @@ impl Device {
         Ok(CollectionItem {
             name: status.name.clone(),
             tag: status.collection.to_string(),
+            priority: convert::priority(status.priority),
+            kept_up: status.kept_up,
             documents,
             entries: status.entries,
             unapplied: status.unapplied,
             waiting: status.waiting.clone(),
         })
+    }
+
+    async fn maybe_space(&self, named: Option<&str>) -> Result<Option<Space>, Failure> {
+        match named {
+            Some(name) => Ok(Some(self.node.space(name).await?)),
+            None => Ok(None),
+        }
     }
 
     /// The space of this name or id, or else the only one.
@@ -203,6 +251,12 @@ fn space_item(space: &SpaceStatus) -> SpaceItem {
         role: space.role.map(convert::role),
         members: space.members.len() as u64,
         collections: space.collections.len() as u64,
+        paused: space.paused.as_ref().map(|paused| convert::pause(paused, false)),
+        subscriptions: space
+            .subscriptions
+            .iter()
+            .map(|(of, wanted)| (of.clone(), convert::priority(*wanted)))
+            .collect(),
     }
 }
 

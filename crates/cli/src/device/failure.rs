@@ -52,7 +52,7 @@ fn request(error: &RequestError) -> Exit {
     match error {
         RequestError::UnknownSpace(_) | RequestError::UnknownCollection(_) => Exit::NotFound,
         RequestError::NotAllowed { .. } | RequestError::Ticket(_) => Exit::Refused,
-        RequestError::NoKey => Exit::Unavailable,
+        RequestError::NoKey | RequestError::Paused => Exit::Unavailable,
         RequestError::Invalid(_) => Exit::Data,
         RequestError::Cancelled => Exit::Interrupted,
         _ => Exit::General,

@@ -1,9 +1,13 @@
 //! Requests about the device itself: status, peers, the log.
 
+use super::convert;
 use super::executor::{Device, title};
 use crate::control::{LogItem, PeerItem, ReplySink, SpaceSync, StatusItem};
 use crate::exit::{Exit, Failure};
-use farshore::{DeviceId, DiskStatus, NetworkState, NetworkStatus, NodeStatus, SpaceStatus, Traffic};
+use farshore::{
+    CollectionStatus, DeviceId, DiskStatus, NetworkState, NetworkStatus, NodeStatus, Paused, Space, SpaceStatus,
+    Traffic,
+};
 
 impl Device {
     pub(super) fn status_item(&self, status: &NodeStatus) -> StatusItem {
@@ -25,10 +29,21 @@ impl Device {
             listening: addresses(&status.network),
             problems,
             peers: engine.links.iter().filter(|link| link.device.is_some()).count() as u64,
-            spaces: engine.spaces.iter().map(space_sync).collect(),
+            spaces: engine.spaces.iter().map(|space| space_sync(space, engine.paused.as_ref())).collect(),
             progress: None,
             latency: None,
         }
+    }
+
+    /// How far a space is from being the same everywhere, or each.
+    pub(super) async fn space_syncs(&self, only: Option<&Space>, replies: &ReplySink) -> Result<(), Failure> {
+        let status = self.node.status().await?;
+        for space in &status.engine.spaces {
+            if only.is_none_or(|only| only.id() == space.space) {
+                replies.item(&space_sync(space, status.engine.paused.as_ref())).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn peers(&self, replies: &ReplySink) -> Result<(), Failure> {
@@ -117,11 +132,20 @@ fn member_name(spaces: &[SpaceStatus], device: DeviceId) -> Option<String> {
     members.find(|member| member.device == device).map(|member| member.name.clone())
 }
 
-fn space_sync(space: &SpaceStatus) -> SpaceSync {
+fn collection_name(collection: &CollectionStatus) -> String {
+    collection.name.clone().unwrap_or_else(|| collection.collection.to_string())
+}
+
+fn space_sync(space: &SpaceStatus, all: Option<&Paused>) -> SpaceSync {
     let name = |device: &DeviceId| member_name(std::slice::from_ref(space), *device).unwrap_or_else(|| device.short());
     let collections = || space.collections.iter();
     SpaceSync {
         space: space.name.clone().unwrap_or_else(|| space.space.to_string()),
+        paused: match (all, &space.paused) {
+            (Some(all), _) => Some(convert::pause(all, true)),
+            (None, paused) => paused.as_ref().map(|paused| convert::pause(paused, false)),
+        },
+        not_kept_up: collections().filter(|collection| !collection.kept_up).map(collection_name).collect(),
         unapplied: collections().map(|collection| collection.unapplied).sum(),
         waiting: collections().find_map(|collection| collection.waiting.clone()),
         oversize: collections().flat_map(|collection| &collection.oversize).map(ToString::to_string).collect(),

@@ -91,6 +91,8 @@ pub(super) struct Spent {
     pub(super) frontier_bytes: (u64, usize),
     /// Scopes heard since this time in milliseconds.
     pub(super) scopes: (u64, u32),
+    /// Number of the last scope that was said.
+    pub(super) scope: u8,
 }
 
 /// What a peer is still to be sent of a journal.
@@ -224,7 +226,7 @@ impl Replica {
         let frame = Frame::State(State {
             handle,
             fresh,
-            scopes: shared.scopes.heard_count,
+            scope: shared.scopes.heard,
             roster: sent.roster,
             frontier: sent.frontier,
             few: sent.few,
@@ -293,7 +295,7 @@ impl Replica {
             Frame::RosterEnd { .. } => self.on_roster_end(link, space),
             Frame::Want { more, ranges, .. } => self.on_want(link, space, more, ranges),
             Frame::Tree { more, places, .. } => self.on_tree(link, space, more, places),
-            Frame::Scope { more, rest, ranks, .. } => self.on_scope(link, space, more, rest, ranks),
+            Frame::Scope { number, more, rest, ranks, .. } => self.on_scope(link, space, number, more, (rest, ranks)),
             Frame::Receipt { positions, .. } => self.on_receipt(link, space, positions),
             Frame::Peers { peers, .. } => self.on_hints(link, space, peers),
             Frame::Checkpoint(offer) => self.on_offer(link, space, offer),
@@ -309,7 +311,7 @@ impl Replica {
 
     pub(super) fn on_state(&mut self, link: LinkId, space: SpaceId, theirs: State) {
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
-        if theirs.scopes != shared.scopes.said_count {
+        if theirs.scope != shared.scopes.number {
             return; // It does not know yet what this side wants, and will say another one when it does.
         }
         if theirs.fresh && shared.phase != Phase::Comparing {
@@ -345,9 +347,8 @@ impl Replica {
         }
         match shared.phase {
             Phase::Comparing => self.start_exchange(link, space, &sent, &theirs),
-            // What changed was exchanged and the digests still differ: what changed was not all.
-            Phase::Streaming if shared.sent_delta => self.compare_whole(link, space),
-            Phase::Descending | Phase::Exchanging | Phase::Streaming => {}
+            Phase::Streaming => self.compare_after(link, space, theirs.frontier),
+            Phase::Descending | Phase::Exchanging => {}
         }
     }
 
@@ -367,6 +368,21 @@ impl Replica {
         shared.phase = Phase::Descending;
         if first {
             self.start_descent(link, space);
+        }
+    }
+
+    /// The states differ after what was offered is here.
+    fn compare_after(&mut self, link: LinkId, space: SpaceId, theirs: [u8; 32]) {
+        let said_it_all = self.said_it_all(link, space);
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        if said_it_all {
+            if shared.sent_delta {
+                // What changed was exchanged and the digests still differ: what changed was not all.
+                self.compare_whole(link, space);
+            }
+        } else if tree_of(shared, known).digest() == theirs {
+            self.send_state(link, space, false); // Entries have come since, and made the two equal.
         }
     }
 

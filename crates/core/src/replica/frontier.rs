@@ -95,8 +95,7 @@ impl Replica {
             return;
         }
         // It was said before the two agreed on what is compared; a state follows, and after it what counts.
-        if frontier.answer && shared.theirs.is_none() && (shared.scopes.said_count, shared.scopes.heard_count) != (0, 0)
-        {
+        if frontier.answer && shared.theirs.is_none() && (shared.scopes.number, shared.scopes.heard) != (0, 0) {
             return shared.frontier_in.clear();
         }
         // Of further branches this build keeps nothing but the proof; what is not wanted is not looked at.

@@ -116,7 +116,8 @@ impl Link {
     /// Forgets a space; gives what is to be remembered if it is shared again.
     pub(super) fn forget_space(&mut self, space: SpaceId) -> Option<Spent> {
         let handle = self.handles.remove(&space)?;
-        self.spaces.remove(&handle).map(|shared| shared.spent)
+        let shared = self.spaces.remove(&handle)?;
+        Some(Spent { scope: shared.scopes.number, ..shared.spent })
     }
 
     /// An entry became durable: this peer may need it.
@@ -265,8 +266,9 @@ impl Replica {
         match frame {
             Frame::Hello(hello) => self.on_hello(link, hello),
             Frame::Auth { signature } => self.on_auth(link, &signature),
-            Frame::Goodbye { .. } => {
-                self.outputs.push_back(Output::Close { link, reason: "the peer said goodbye".into() });
+            Frame::Goodbye { reason } => {
+                let reason = format!("the peer said goodbye: {reason}");
+                self.outputs.push_back(Output::Close { link, reason });
                 self.on_link_down(link);
             }
             _ if !proved => self.fault(link, "sent a frame before it proved its device"),
@@ -396,9 +398,10 @@ impl Replica {
             self.notify(Event::PeerUp { device, link });
         }
         for (handle, space) in fresh {
-            let scopes = Scopes::new(self.device(), device);
+            let me = self.device();
             if let Some(state) = self.links.get_mut(&link) {
                 let spent = state.spent.remove(&space).unwrap_or_default();
+                let scopes = Scopes::new(me, device, spent.scope);
                 state.handles.insert(space, handle);
                 state.spaces.insert(handle, SpaceLink::new(space, scopes, spent));
                 state.met = true;

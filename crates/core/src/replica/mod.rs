@@ -109,6 +109,8 @@ pub struct Replica {
     paused: Option<Paused>,
     /// Whether the network costs money by the byte.
     metered: bool,
+    /// While the app is in the background nothing of what others wrote is applied.
+    suspended: bool,
     #[cfg(feature = "breakages")]
     broken: Option<Breakage>,
 }
@@ -234,6 +236,7 @@ impl Replica {
             scopes_due_at: None,
             paused: pause::read_meta(&boot.meta)?,
             metered: false,
+            suspended: false,
             kept_peers: Vec::new(),
             #[cfg(feature = "breakages")]
             broken: None,

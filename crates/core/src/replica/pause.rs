@@ -11,9 +11,12 @@ use crate::batch::StoreOp;
 use crate::bytes::Reader;
 use crate::id::{CollectionTag, SpaceId};
 use crate::input::{LinkId, RequestId};
-use crate::output::{Event, Paused, Reply, RequestError};
+use crate::output::{Event, Output, Paused, Reply, RequestError};
 use crate::subscription::Priority;
+use crate::wire::Frame;
 
+/// Told to peers when links close.
+const SUSPENDED: &str = "the device goes to the background";
 const META_PAUSED: &str = "paused";
 
 /// Whether the store says that the whole device is paused.
@@ -128,6 +131,22 @@ impl Replica {
             if shared == space {
                 self.restart_exchange(link, space);
             }
+        }
+    }
+
+    /// The app goes to the background or comes back.
+    pub(super) fn set_suspended(&mut self, suspended: bool) {
+        self.suspended = suspended;
+        if !suspended {
+            for (space, collection) in self.all_collections() {
+                self.pump(space, collection);
+            }
+            return;
+        }
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            self.send(link, &Frame::Goodbye { reason: SUSPENDED.to_owned() });
+            self.outputs.push_back(Output::Close { link, reason: SUSPENDED.to_owned() });
+            self.on_link_down(link);
         }
     }
 

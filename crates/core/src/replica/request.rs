@@ -46,6 +46,11 @@ impl Replica {
             Request::Subscribe { space, pattern, priority } => self.subscribe(id, space, &pattern, priority),
             Request::Pause { space, by } => self.pause(id, space, &by),
             Request::Resume { space } => self.end_pause(id, space),
+            Request::SetSuspended(suspended) => {
+                self.set_suspended(suspended);
+                self.reply(id, Ok(Reply::Done));
+                Ok(())
+            }
             Request::SetMetered(metered) => {
                 self.set_metered(metered);
                 self.reply(id, Ok(Reply::Done));

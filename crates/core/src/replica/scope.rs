@@ -82,9 +82,12 @@ pub(super) struct Scopes {
     them: DeviceId,
     pub(super) said: Scope,
     pub(super) theirs: Scope,
-    /// How often each side has said it on this link, modulo 256: a state tells which of them it takes into account.
-    pub(super) said_count: u8,
-    pub(super) heard_count: u8,
+    /// Numbers of the last scope of each side: a state tells which of the other's it takes into account, and one that crossed with
+    /// a scope is known by it.
+    pub(super) number: u8,
+    pub(super) heard: u8,
+    /// Set when the space was shared before on this link: a scope of then may still be under way, so one is said in any case.
+    again: bool,
     said_ms: Option<u64>,
     /// A message of several frames.
     coming: Option<Scope>,
@@ -93,14 +96,15 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
-    pub(super) fn new(me: DeviceId, them: DeviceId) -> Scopes {
+    pub(super) fn new(me: DeviceId, them: DeviceId, number: u8) -> Scopes {
         Scopes {
             me,
             them,
             said: Scope::default(),
             theirs: Scope::default(),
-            said_count: 0,
-            heard_count: 0,
+            number,
+            heard: 0,
+            again: number != 0,
             said_ms: None,
             coming: None,
             tree: None,
@@ -214,9 +218,8 @@ impl Replica {
         let Some(known) = self.spaces.get(&space) else { return false };
         let Some(state) = self.links.get_mut(&link) else { return false };
         let Some(handle) = state.handle(space) else { return false };
-        let Some(shared) = state.space_mut(space).filter(|shared| shared.scopes.said != known.scope) else {
-            return false;
-        };
+        let news = |shared: &&mut SpaceLink| shared.scopes.again || shared.scopes.said != known.scope;
+        let Some(shared) = state.space_mut(space).filter(news) else { return false };
         let scopes = &mut shared.scopes;
         if let Some(due_ms) = scopes.said_ms.map(|at| at + SCOPE_MS).filter(|due_ms| *due_ms > now_ms) {
             let due_ms = self.scopes_due_at.map_or(due_ms, |at| at.min(due_ms));
@@ -224,12 +227,14 @@ impl Replica {
             return false;
         }
         scopes.said = known.scope.clone();
-        (scopes.said_ms, scopes.said_count) = (Some(now_ms), scopes.said_count.wrapping_add(1));
+        (scopes.said_ms, scopes.again) = (Some(now_ms), false);
+        scopes.number = scopes.number.checked_add(1).unwrap_or(1);
+        let number = scopes.number;
         let (rest, named): (Rank, Vec<_>) = (scopes.said.rest, scopes.said.named.clone().into_iter().collect());
         let frames = named.len().div_ceil(FRAME_SCOPES).max(1);
         for index in 0..frames {
             let ranks = named.iter().skip(index * FRAME_SCOPES).take(FRAME_SCOPES).copied().collect();
-            self.send(link, &Frame::Scope { handle, more: index + 1 < frames, rest, ranks });
+            self.send(link, &Frame::Scope { handle, number, more: index + 1 < frames, rest, ranks });
         }
         self.scopes_changed(link, space);
         true
@@ -247,9 +252,9 @@ impl Replica {
         &mut self,
         link: LinkId,
         space: SpaceId,
+        number: u8,
         more: bool,
-        rest: Rank,
-        ranks: Vec<(CollectionTag, Rank)>,
+        (rest, ranks): (Rank, Vec<(CollectionTag, Rank)>),
     ) {
         let now_ms = self.now.mono_ms;
         let Some(state) = self.links.get_mut(&link) else { return };
@@ -275,7 +280,7 @@ impl Replica {
             return;
         }
         shared.scopes.theirs = shared.scopes.coming.take().unwrap_or_default();
-        shared.scopes.heard_count = shared.scopes.heard_count.wrapping_add(1);
+        shared.scopes.heard = number;
         let theirs = shared.scopes.theirs.clone();
         self.peer_wants(device, space, theirs);
         self.scopes_changed(link, space);
@@ -334,8 +339,9 @@ impl Replica {
         let mut missing: Vec<(DeviceId, JournalId, u64)> = Vec::new();
         for id in &work.unapplied {
             let Some(journal) = known.journals.get(id) else { continue };
-            let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else { continue };
-            let deps = opened.deps.iter().map(|dep| (id.device, dep.journal(collection), dep.position.seq));
+            let opened = journal.opened.get(&(journal.state.applied + 1)).map(|opened| opened.deps.iter());
+            let opened = opened.into_iter().flatten().map(|dep| (dep.journal(collection), dep.position.seq));
+            let deps = opened.chain(known.blocked(journal)).map(|(dep, seq)| (id.device, dep, seq));
             missing.extend(deps.filter(|(_, dep, seq)| known.journals.get(dep).is_none_or(|j| j.receiving.seq < *seq)));
         }
         for (author, journal, seq) in missing {
@@ -395,8 +401,8 @@ mod tests {
         ];
         for mine in &choices {
             for theirs in &choices {
-                let here = Scopes { said: mine.clone(), theirs: theirs.clone(), ..Scopes::new(ME, THEM) };
-                let there = Scopes { said: theirs.clone(), theirs: mine.clone(), ..Scopes::new(THEM, ME) };
+                let here = Scopes { said: mine.clone(), theirs: theirs.clone(), ..Scopes::new(ME, THEM, 0) };
+                let there = Scopes { said: theirs.clone(), theirs: mine.clone(), ..Scopes::new(THEM, ME, 0) };
                 for collection in 0..4 {
                     for device in 1..4 {
                         let id = journal(collection, device);
@@ -412,7 +418,7 @@ mod tests {
 
     #[test]
     fn how_urgent_something_is_does_not_change_what_is_compared() {
-        let with = |said| Scopes { said, ..Scopes::new(ME, THEM) };
+        let with = |said| Scopes { said, ..Scopes::new(ME, THEM, 0) };
         assert_eq!(with(scope(Rank::Lazy, &[(1, Rank::Eager)])).digest(), [0; 16]);
         let one = with(scope(Rank::None, &[(1, Rank::Eager), (2, Rank::Lazy)])).digest();
         assert_eq!(one, with(scope(Rank::None, &[(1, Rank::Lazy), (2, Rank::Normal)])).digest());

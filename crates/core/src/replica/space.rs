@@ -49,6 +49,8 @@ pub(super) struct Space {
     pub(super) opening: bool,
     /// Decoded payload bytes kept in `Journal::opened`.
     pub(super) opened_bytes: usize,
+    /// Collections with an entry that could be applied if there were room for it in memory.
+    pub(super) starved: BTreeSet<CollectionTag>,
     /// Entries asked of a link: never of two at once.
     pub(super) asked: BTreeMap<JournalId, Asked>,
     /// Beginnings of entries, by journal: the rest is asked for.
@@ -122,6 +124,8 @@ pub(super) struct Journal {
     pub(super) durable_closed: bool,
     /// Entries after `state.applied` whose content is in memory.
     pub(super) opened: BTreeMap<u64, OpenedEntry>,
+    /// What its next entry builds on, while that is not here and there was no room for the entry in memory.
+    pub(super) blocked: Option<(JournalId, u64)>,
     /// What its next entry builds on without saying so: it is not tried again before that comes.
     pub(super) lacks: Option<Lacking>,
 }
@@ -146,6 +150,7 @@ impl Journal {
             durable_closed: state.closed,
             state,
             opened: BTreeMap::new(),
+            blocked: None,
             lacks: None,
         }
     }
@@ -357,6 +362,7 @@ impl Space {
             unopened: VecDeque::new(),
             opening: false,
             opened_bytes: 0,
+            starved: BTreeSet::new(),
             asked: BTreeMap::new(),
             partials: BTreeMap::new(),
             local: Local::default(),
@@ -488,6 +494,25 @@ impl Space {
             self.opened_bytes = self.opened_bytes.saturating_sub(*bytes);
         }
         Some(opened)
+    }
+
+    /// Drops the decoded content of all entries of a journal.
+    pub(super) fn forget_all_opened(&mut self, journal: &JournalId) {
+        let opened = self.journals.get(journal).map(|journal| journal.opened.keys().copied().collect());
+        let opened: Vec<u64> = opened.unwrap_or_default();
+        for seq in opened {
+            self.forget_opened(journal, seq);
+        }
+    }
+
+    /// Up to where a journal is applied.
+    pub(super) fn applied(&self, journal: &JournalId) -> u64 {
+        self.journals.get(journal).map_or(0, |journal| journal.state.applied)
+    }
+
+    /// What the next entry of a journal is known to wait for, though it is not in memory.
+    pub(super) fn blocked(&self, journal: &Journal) -> Option<(JournalId, u64)> {
+        journal.blocked.filter(|(id, seq)| self.applied(id) < *seq)
     }
 
     /// Document ids that an opened entry touches.

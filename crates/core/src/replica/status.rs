@@ -10,7 +10,7 @@ use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
 use crate::limits::{
     BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, LOADING_BYTES, OFFERS, OPENED_BYTES,
-    PARTIAL_ENTRIES, RECENT_BYTES, SCOPE_TAGS, TREE_PLACES, TREE_SETTLED,
+    PARTIAL_ENTRIES, PAYLOAD_BYTES, RECENT_BYTES, SCOPE_TAGS, TREE_PLACES, TREE_SETTLED,
 };
 use crate::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
 
@@ -62,7 +62,11 @@ impl Replica {
             size("links", self.links.len() as u64, LINKS),
             size("cached document bytes", self.cache.bytes() as u64, CACHE_BYTES),
             size("recent entry bytes", self.recent.bytes() as u64, RECENT_BYTES),
-            size("opened payload bytes of a space", most(&mut spaces().map(|space| space.opened_bytes)), OPENED_BYTES),
+            size(
+                "opened payload bytes of a space",
+                most(&mut spaces().map(|space| space.opened_bytes)),
+                OPENED_BYTES + PAYLOAD_BYTES,
+            ),
             size(
                 "unopened entries of a space",
                 most(&mut spaces().map(|space| space.unopened.len())),

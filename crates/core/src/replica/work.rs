@@ -41,9 +41,9 @@ impl Replica {
         if matches!(work.busy, Busy::Idle) {
             if !work.edits.is_empty() && work.writes_in_flight < WRITES_IN_FLIGHT {
                 self.start_write(space, collection);
-            } else if known.loading.get(&collection).is_some_and(Loading::is_ready) {
+            } else if !self.suspended && known.loading.get(&collection).is_some_and(Loading::is_ready) {
                 self.start_restore(space, collection);
-            } else if !work.unapplied.is_empty() && !work.stuck {
+            } else if !(work.unapplied.is_empty() || work.stuck || self.suspended) {
                 self.start_apply(space, collection);
             }
         }
@@ -311,6 +311,7 @@ impl Replica {
             if let Some(known) = known.journals.get_mut(journal) {
                 known.state.closed = true;
             }
+            known.forget_all_opened(journal);
             journals.insert(*journal);
             let event = Event::JournalRejected { space, journal: *journal, seq: position.seq, reason: reason.clone() };
             effects.push(Effect::Notify(event));
@@ -334,6 +335,17 @@ impl Replica {
         effects.push(Effect::Changed { space, collection, documents: changed, remote: true });
         self.store(ops, effects);
         self.pump(space, collection);
+        self.feed_starved(space);
+    }
+
+    /// There is room again for entries of collections for which there was none.
+    fn feed_starved(&mut self, space: SpaceId) {
+        let Some(known) = self.spaces.get_mut(&space).filter(|known| known.opened_bytes <= OPENED_BYTES) else {
+            return;
+        };
+        for collection in mem::take(&mut known.starved) {
+            self.pump(space, collection);
+        }
     }
 
     /// Lets entries be tried again that lacked one of these changes.
@@ -429,13 +441,14 @@ impl Replica {
     fn fetch_unapplied(&mut self, space: SpaceId, collection: CollectionTag) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(work) = known.collections.get(&collection) else { return };
-        if work.fetching {
+        if work.fetching || (known.opened_bytes > OPENED_BYTES && known.starved.contains(&collection)) {
             return;
         }
         let absent = work.unapplied.iter().find_map(|id| {
             let journal = known.journals.get(id)?;
             let next = journal.state.applied + 1;
-            let absent = !journal.opened.contains_key(&next) && next <= journal.durable.seq;
+            let absent =
+                !journal.opened.contains_key(&next) && next <= journal.durable.seq && known.blocked(journal).is_none();
             absent.then_some((*id, next, journal.durable.seq, journal.state.fork))
         });
         let waiting = match absent {
@@ -479,7 +492,7 @@ impl Replica {
     pub(super) fn on_reopened(&mut self, space: SpaceId, collection: CollectionTag, opened: Vec<Opened>) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         for opened in opened {
-            remember(known, opened, usize::MAX);
+            remember_read_back(known, opened);
         }
         if let Some(work) = known.collections.get_mut(&collection) {
             work.fetching = false;
@@ -489,12 +502,16 @@ impl Replica {
 
     /// Stops applying in a collection, visibly. Local edits and everything else go on.
     pub(super) fn stick(&mut self, space: SpaceId, collection: CollectionTag, reason: String) {
-        if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
-            work.stuck = true;
-            work.fetching = false;
-            work.waiting = Some(Waiting::Failed(reason));
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(work) = known.collections.get_mut(&collection) else { return };
+        work.stuck = true;
+        work.fetching = false;
+        work.waiting = Some(Waiting::Failed(reason));
+        for journal in work.unapplied.clone() {
+            known.forget_all_opened(&journal); // It must not take the room of others.
         }
         self.pump(space, collection);
+        self.feed_starved(space);
     }
 
     pub(super) fn on_work_panicked(&mut self, space: SpaceId, collection: CollectionTag, why: &str) {
@@ -519,6 +536,30 @@ impl Replica {
     }
 }
 
+/// Keeps an entry that was read back from the store, if there is room for it. Of one that there is no room for it is noted what
+/// it waits for, so that it is read again when that is here; if it waits for nothing, it is applied next, and may pass the budget:
+/// one at a time, so that memory stays within it and one entry.
+fn remember_read_back(space: &mut Space, opened: Opened) {
+    let header = &opened.entry.header;
+    let (id, collection) = (header.journal, header.journal.collection);
+    let bytes = if let Content::Items(_, bytes) = &opened.content { *bytes } else { 0 };
+    if space.opened_bytes + bytes <= OPENED_BYTES {
+        return remember(space, opened, OPENED_BYTES);
+    }
+    if space.journals.get(&id).is_none_or(|journal| journal.state.applied + 1 != header.seq) {
+        return; // It is read again when what comes before it is applied.
+    }
+    let deps = header.deps.iter().map(|dep| (dep.journal(collection), dep.position.seq));
+    let blocked = deps.clone().find(|(id, seq)| space.applied(id) < *seq);
+    if let (Some(_), Some(journal)) = (blocked, space.journals.get_mut(&id)) {
+        journal.blocked = blocked;
+    } else if space.opened_bytes <= OPENED_BYTES {
+        remember(space, opened, usize::MAX);
+    } else {
+        space.starved.insert(collection);
+    }
+}
+
 /// Keeps an opened entry in memory until it is applied, within the budget.
 pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
     let newer = |item: &Item| matches!(item.body, ItemBody::Unknown { .. });
@@ -529,7 +570,7 @@ pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
         Content::Unread => return, // As when memory is full, below.
         other => (other, 0),
     };
-    if space.opened_bytes + bytes > budget.max(OPENED_BYTES) {
+    if space.opened_bytes.saturating_add(bytes) > budget {
         return; // It is in the store, or will be: it is read again when its turn comes.
     }
     let header = &opened.entry.header;
@@ -597,7 +638,12 @@ fn touches_resting(resting: &Resting, content: &Content) -> bool {
 fn waits_for(space: &Space, work: &Collection) -> Option<Waiting> {
     for id in &work.unapplied {
         let Some(journal) = space.journals.get(id) else { continue };
-        let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else { continue };
+        let Some(opened) = journal.opened.get(&(journal.state.applied + 1)) else {
+            if space.blocked(journal).is_some() {
+                return Some(Waiting::Dependencies);
+            }
+            continue;
+        };
         if touches_resting(&work.resting, &opened.content) {
             continue;
         }

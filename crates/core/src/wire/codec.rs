@@ -67,7 +67,7 @@ impl Frame {
                 w.u8(STATE)
                     .raw(&state.handle.0)
                     .bool(state.fresh)
-                    .u8(state.scopes)
+                    .u8(state.scope)
                     .raw(&state.roster)
                     .raw(&state.frontier)
                     .bool(state.few)
@@ -86,8 +86,8 @@ impl Frame {
             Frame::RosterEnd { handle } => {
                 w.u8(ROSTER_END).raw(&handle.0);
             }
-            Frame::Scope { handle, more, rest, ranks } => {
-                w.u8(SCOPE).raw(&handle.0).bool(*more).u8(rest.number()).count(ranks.len());
+            Frame::Scope { handle, number, more, rest, ranks } => {
+                w.u8(SCOPE).raw(&handle.0).u8(*number).bool(*more).u8(rest.number()).count(ranks.len());
                 ranks.iter().for_each(|(tag, rank)| {
                     w.raw(&tag.0).u8(rank.number());
                 });
@@ -165,7 +165,7 @@ impl Frame {
             STATE => Frame::State(State {
                 handle: handle(&mut r)?,
                 fresh: r.bool("fresh")?,
-                scopes: r.u8("scopes")?,
+                scope: r.u8("scope number")?,
                 roster: r.array("roster digest")?,
                 frontier: r.array("frontier digest")?,
                 few: r.bool("few")?,
@@ -188,6 +188,7 @@ impl Frame {
             ROSTER_END => Frame::RosterEnd { handle: handle(&mut r)? },
             SCOPE => Frame::Scope {
                 handle: handle(&mut r)?,
+                number: r.u8("scope number")?,
                 more: r.bool("more")?,
                 rest: Rank::of(r.u8("rank")?)?,
                 ranks: list(&mut r, FRAME_SCOPES, 17, "collections", |r| {

@@ -74,6 +74,7 @@ fn kind(request: &Request) -> &'static str {
         Request::Pause { .. } => "pause",
         Request::Resume { .. } => "resume",
         Request::SetMetered(_) => "set_metered",
+        Request::SetSuspended(_) => "set_suspended",
         _ => "other",
     }
 }

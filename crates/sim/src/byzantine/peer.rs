@@ -139,7 +139,7 @@ impl RawPeer {
     pub fn state(&self, handle: Handle, fresh: bool) -> State {
         let roster = self.access().roster.digest();
         let seen_store = StoreId([0; 16]);
-        State { handle, fresh, scopes: 0, roster, frontier: [7; 32], few: true, arrival: 1, seen_store, seen: 0 }
+        State { handle, fresh, scope: 0, roster, frontier: [7; 32], few: true, arrival: 1, seen_store, seen: 0 }
     }
 
     /// The journal that it writes.

@@ -4,7 +4,7 @@
 //! goes wrong at once never reaches what takes a long calm time, and a fault that always masks another hides its defects.
 
 use super::{
-    Action, DiskOptions, Member, MemberRole, NetworkOptions, PLAN_VERSION, Plan, Profile, Setup, Timed, Topology,
+    Action, DiskOptions, Member, MemberRole, NetworkOptions, PLAN_VERSION, Plan, Profile, Setup, Timed, Topology, Wish,
 };
 use crate::byzantine::ByzantineKind;
 use crate::dice::Dice;
@@ -45,6 +45,9 @@ pub fn draw(dice: &mut Dice<'_>, seed: u64, profile: Profile) -> Plan {
     if turned {
         turns(dice, &mut setup, &mut actions);
     }
+    if profile == Profile::Selective {
+        choices(dice, &mut setup, &mut actions);
+    }
     actions.sort_by_key(|timed| timed.at_ms);
     Plan { setup, actions }
 }
@@ -65,7 +68,7 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
             edits: dice.range(1, 40) as usize,
             faults: dice.below(13) as usize,
         },
-        Profile::Mixed | Profile::Quiet => {
+        Profile::Mixed | Profile::Selective | Profile::Quiet => {
             let devices = match dice.below(100) {
                 0..10 => dice.range(2, 4),
                 10..75 => 5,
@@ -74,14 +77,14 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
                 _ => dice.range(13, 24),
             };
             let end_ms = dice.magnitude(2 * MINUTE_MS, 40 * MINUTE_MS);
-            let faults = if profile == Profile::Mixed { dice.range(24, 60) as usize } else { 0 };
+            let faults = if profile != Profile::Quiet { dice.range(24, 60) as usize } else { 0 };
             Sizes { devices: devices as usize, end_ms, edits: dice.range(320, 400) as usize, faults }
         }
     }
 }
 
 fn setup(dice: &mut Dice<'_>, seed: u64, profile: Profile, sizes: &Sizes) -> Setup {
-    let drawn = matches!(profile, Profile::Mixed | Profile::Quiet | Profile::Byzantine | Profile::Small);
+    let drawn = !matches!(profile, Profile::Week | Profile::Busy);
     let member = |number: usize, dice: &mut Dice<'_>| {
         let role = match (number, dice.below(10)) {
             (0, _) => MemberRole::Admin,
@@ -176,6 +179,30 @@ fn faults(dice: &mut Dice<'_>, setup: &Setup, kinds: &[FaultKind], count: usize,
         let at_ms = dice.range(begin_ms(setup), setup.end_ms);
         let fault = fault(dice, setup, kind);
         actions.push(Timed { at_ms, action: Action::Fault(fault) });
+    }
+}
+
+/// Collections that users choose among: those of the built-in workload. Choices about one that an app does not have do nothing.
+const CHOSEN_COLLECTIONS: usize = 2;
+
+/// Users who change what their devices keep up, ask for it by hand, and pause. All can reach all: what a device in the middle does
+/// not want would otherwise not arrive, as it should be.
+fn choices(dice: &mut Dice<'_>, setup: &mut Setup, actions: &mut Vec<Timed>) {
+    setup.topology = Topology::Mesh;
+    let count = setup.members.len();
+    for _ in 0..dice.range(20, 60) {
+        let (at_ms, device) = (dice.range(begin_ms(setup), setup.end_ms), dice.index(count));
+        let action = match dice.below(10) {
+            0 => Action::Pause { device, paused: true },
+            1 | 2 => Action::Pause { device, paused: false },
+            3 => Action::SyncNow { device },
+            _ => {
+                let wishes = [Wish::Eager, Wish::Normal, Wish::Lazy, Wish::Manual, Wish::None, Wish::None];
+                let priority = dice.pick(&wishes).copied().unwrap_or(Wish::None);
+                Action::Subscribe { device, collection: dice.index(CHOSEN_COLLECTIONS), priority }
+            }
+        };
+        actions.push(Timed { at_ms, action });
     }
 }
 

@@ -158,6 +158,22 @@ pub enum Action {
         /// On which device.
         device: DeviceNo,
     },
+    /// A user chooses how urgently a device wants a collection. When the world is healed, all want all again.
+    Subscribe {
+        /// On which device.
+        device: DeviceNo,
+        /// Which, by its place among the app's.
+        collection: usize,
+        /// How urgently.
+        priority: Wish,
+    },
+    /// A user pauses the space on a device, or ends the pause. When the world is healed, nothing is paused.
+    Pause {
+        /// On which device.
+        device: DeviceNo,
+        /// Whether it is paused.
+        paused: bool,
+    },
     /// A fault begins.
     Fault(Fault),
     /// A device falls into bad hands.
@@ -167,6 +183,22 @@ pub enum Action {
         /// How it misbehaves.
         kind: ByzantineKind,
     },
+}
+
+/// How urgently a collection is wanted, as a plan names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// Before all others.
+    Eager,
+    /// Like most.
+    Normal,
+    /// When nothing else is on its way.
+    Lazy,
+    /// Only when a user asks.
+    Manual,
+    /// Not at all.
+    None,
 }
 
 /// A recorded edit.
@@ -226,6 +258,8 @@ impl Plan {
                 Action::Act { device, .. }
                 | Action::Edit { device, .. }
                 | Action::SyncNow { device }
+                | Action::Subscribe { device, .. }
+                | Action::Pause { device, .. }
                 | Action::Turn { device, .. } => vec![*device],
                 Action::Fault(fault) => fault.devices(),
             };

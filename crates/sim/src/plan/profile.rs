@@ -10,6 +10,9 @@ pub enum Profile {
     Mixed,
     /// 5 to 8 devices, one or two of them in bad hands from some time on, and the faults of a mixed world, but fewer.
     Byzantine,
+    /// The world of [`Profile::Mixed`], all of whose devices reach one another, with users who change what their devices keep up
+    /// and pause them.
+    Selective,
     /// The same world as [`Profile::Mixed`] without faults.
     Quiet,
     /// 30 devices, one edit per 10 minutes each, a week long, with the faults of a week.
@@ -23,14 +26,22 @@ pub enum Profile {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 6] =
-        [Profile::Mixed, Profile::Byzantine, Profile::Quiet, Profile::Week, Profile::Busy, Profile::Small];
+    pub const ALL: [Profile; 7] = [
+        Profile::Mixed,
+        Profile::Byzantine,
+        Profile::Selective,
+        Profile::Quiet,
+        Profile::Week,
+        Profile::Busy,
+        Profile::Small,
+    ];
 
     /// The name that people type.
     pub fn name(self) -> &'static str {
         match self {
             Profile::Mixed => "mixed",
             Profile::Byzantine => "byzantine",
+            Profile::Selective => "selective",
             Profile::Quiet => "quiet",
             Profile::Week => "week",
             Profile::Busy => "busy",
@@ -50,6 +61,8 @@ impl FromStr for Profile {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Profile::ALL.into_iter().find(|profile| profile.name() == text);
-        found.ok_or_else(|| format!("no profile `{text}`; there are mixed, byzantine, quiet, week, busy and small"))
+        found.ok_or_else(|| {
+            format!("no profile `{text}`; there are mixed, byzantine, selective, quiet, week, busy and small")
+        })
     }
 }

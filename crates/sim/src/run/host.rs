@@ -38,6 +38,8 @@ pub(super) enum Asked {
     Edit(u64),
     Ids,
     SyncNow,
+    /// A subscription or a pause.
+    Choose,
 }
 
 /// A peer that the core wants to be linked with.

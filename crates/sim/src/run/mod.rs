@@ -79,6 +79,8 @@ pub struct Outcome {
     pub acknowledged: u64,
     /// Acts that fell on a device that was off, asleep or no member.
     pub idle_acts: u64,
+    /// Subscriptions and pauses that users changed.
+    pub choices: u64,
     /// Virtual milliseconds in all.
     pub virtual_ms: u64,
     /// From the end of the faults until everything had converged, in round trips of the healed network.
@@ -466,6 +468,8 @@ impl<'a> Run<'a> {
             Action::Act { device, dice } => self.act(*device, *dice),
             Action::Edit { device, collection, edits } => self.recorded(*device, *collection, edits),
             Action::SyncNow { device } => self.sync_now(*device),
+            Action::Subscribe { device, collection, priority } => self.choose(*device, *collection, *priority),
+            Action::Pause { device, paused } => self.pause(*device, *paused),
             Action::Fault(fault) => self.fault(fault),
             Action::Turn { device, kind } => self.turn(*device, *kind),
         }

@@ -59,6 +59,7 @@ impl Run<'_> {
                 self.boot(device);
             }
         }
+        self.want_everything();
         self.see(0, What::Healed);
     }
 

@@ -5,6 +5,7 @@ use farshore_core::id::{DocKey, DocumentId};
 use farshore_core::input::{DocEdit, Input, Request, RequestId};
 use farshore_core::output::{Reply, RequestError};
 use farshore_core::role::Role;
+use farshore_core::subscription::Priority;
 use farshore_core::value::Value;
 
 use super::host::{Asked, Host};
@@ -15,7 +16,7 @@ use crate::convert::{op_of, plain_of};
 use crate::dice::Dice;
 use crate::observe::{DeviceNo, Intended, ViewMark, What};
 use crate::plain::Plain;
-use crate::plan::{MemberRole, Recorded};
+use crate::plan::{Action, MemberRole, Recorded, Wish};
 
 /// How long device 0 is waited for, when somebody is to be invited and it is not there, in milliseconds.
 const INVITE_AGAIN_MS: u64 = 1_000;
@@ -97,7 +98,7 @@ impl Run<'_> {
             (Asked::Join, Ok(Reply::Space(_))) => self.joined(device),
             (Asked::Join, Err(error)) => self.join_refused(device, &error),
             (Asked::Ids, Ok(reply)) => self.hosts[device].ids = Some(reply),
-            (Asked::SyncNow, Ok(_)) => {}
+            (Asked::SyncNow | Asked::Choose, Ok(_)) => {}
             (asked, result) => {
                 let what = format!("{asked:?} was answered by {result:?}");
                 self.watch.violate("answers", self.now_ms, Some(device), what);
@@ -199,6 +200,50 @@ impl Run<'_> {
     pub(super) fn sync_now(&mut self, device: DeviceNo) {
         if self.hosts[device].usable() {
             self.request(device, Asked::SyncNow, Request::SyncNow { space: None });
+        }
+    }
+
+    pub(super) fn choose(&mut self, device: DeviceNo, collection: usize, wish: Wish) {
+        let priority = match wish {
+            Wish::Eager => Priority::Eager,
+            Wish::Normal => Priority::Normal,
+            Wish::Lazy => Priority::Lazy,
+            Wish::Manual => Priority::Manual,
+            Wish::None => Priority::None,
+        };
+        let name = self.app.collections().get(collection).map(|collection| collection.name.clone());
+        let (Some(space), Some(pattern)) = (self.space, name) else { return };
+        if self.hosts[device].usable() {
+            self.outcome.choices += 1;
+            self.request(device, Asked::Choose, Request::Subscribe { space, pattern, priority: Some(priority) });
+        }
+    }
+
+    pub(super) fn pause(&mut self, device: DeviceNo, paused: bool) {
+        let Some(space) = self.space.filter(|_| self.hosts[device].usable()) else { return };
+        self.outcome.choices += 1;
+        let request = match paused {
+            true => Request::Pause { space: Some(space), by: "a user".into() },
+            false => Request::Resume { space: Some(space) },
+        };
+        self.request(device, Asked::Choose, request);
+    }
+
+    /// Every device wants everything again, and none is paused: what they left out meanwhile must come now.
+    pub(super) fn want_everything(&mut self) {
+        let chosen = |action: &Action| matches!(action, Action::Subscribe { .. } | Action::Pause { .. });
+        let Some(space) = self.space.filter(|_| self.plan.actions.iter().any(|timed| chosen(&timed.action))) else {
+            return;
+        };
+        let names: Vec<String> = self.app.collections().iter().map(|collection| collection.name.clone()).collect();
+        for device in 0..self.hosts.len() {
+            if self.hosts[device].replica().is_none() || !self.hosts[device].holds(space) {
+                continue;
+            }
+            for pattern in names.clone() {
+                self.request(device, Asked::Choose, Request::Subscribe { space, pattern, priority: None });
+            }
+            self.request(device, Asked::Choose, Request::Resume { space: Some(space) });
         }
     }
 

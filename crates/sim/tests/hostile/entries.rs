@@ -3,13 +3,15 @@
 use farshore_core::batch::CollectionKey;
 use farshore_core::entry::{Dep, Entry, Group};
 use farshore_core::id::{CollectionTag, EntryHash, EpochId, Incarnation, OpHash, Position};
+use farshore_core::limits::OPENED_BYTES;
 use farshore_core::payload::{self, Item, ItemBody};
 use farshore_core::role::Role;
 use farshore_core::value::Value;
 use farshore_core::wire::{Frame, Of, Range};
 
-use crate::content::{document, sound};
+use crate::content::{document, first, item, sound};
 use crate::peer::{InWorld, Line, RawPeer, device_keys};
+use crate::raw::Op;
 use crate::rig::{ADA, BEN, MALLORY, Rig};
 
 fn held(rig: &Rig, device: usize, peer: &RawPeer) -> u64 {
@@ -405,6 +407,45 @@ fn an_entry_that_builds_on_what_never_comes_waits_and_holds_nothing_up() {
         assert!(rig.collection(device).waiting.unwrap().contains("waiting for entries of others"));
     }
     rig.assert_undisturbed();
+}
+
+/// Three fields of a million bytes each.
+fn large(peer: &RawPeer, byte: u8) -> Item {
+    let ops = ["title", "second", "third"].map(|field| Op::put(field, "x".repeat(1_000_000).as_str()));
+    item(document(byte), &[first(peer, document(byte), ops.to_vec())])
+}
+
+#[test]
+fn large_entries_that_wait_for_what_never_comes_fill_no_memory_and_hold_nothing_up() {
+    let mut rig = Rig::new(0x5c10);
+    let mut mallory = rig.mallory();
+    let line = mallory.meet(&mut rig.world, ADA);
+    let device = rig.world.devices[BEN].replica.identity().device;
+    let position = Position { seq: 1_000_000, hash: EntryHash([1; 32]) };
+    for index in 0..14_u8 {
+        // Three megabytes of operations each, in a journal each: 42 together.
+        let item = large(&mallory, index);
+        let entry = mallory.entry_with(&[item], |header| {
+            header.deps = vec![Dep { device, incarnation: Incarnation([0; 16]), position }];
+        });
+        line.send_entry(&mut rig.world, &entry);
+        mallory.new_journal();
+    }
+    let opened = |rig: &Rig| {
+        let sizes = rig.world.devices[ADA].replica.sizes();
+        *sizes.iter().find(|size| size.what.starts_with("opened payload")).unwrap()
+    };
+    assert!(opened(&rig).size > 9_000_000 && opened(&rig).size <= OPENED_BYTES as u64, "{:?}", opened(&rig));
+    // After a restart all of them are read from the store.
+    rig.world.restart(ADA, 0x5c10);
+    rig.world.run();
+    assert!(opened(&rig).size > 9_000_000 && opened(&rig).size <= OPENED_BYTES as u64, "{:?}", opened(&rig));
+    // What waits for nothing passes, however large it is.
+    let line = mallory.meet(&mut rig.world, ADA);
+    let entry = mallory.entry(&[large(&mallory, 99)]);
+    line.send_entry(&mut rig.world, &entry);
+    assert_eq!(title(&rig, ADA, 99).and_then(|title| title.as_str().map(str::len)), Some(1_000_000));
+    assert!(rig.collection(ADA).waiting.unwrap().contains("waiting for entries of others"));
 }
 
 #[test]

@@ -24,5 +24,6 @@ mod own_journal;
 mod pairing;
 mod parts;
 mod roster;
+mod scopes;
 mod trees;
 mod upgrades;
