@@ -106,7 +106,7 @@ async fn a_suspension_in_a_large_transfer_loses_nothing_and_resumes_where_it_was
     let mut held = 0;
     for _ in 0..3 {
         within("resuming", ben.resume()).await.unwrap();
-        count(&to, held + 3).await;
+        count(&to, (held + 3).min(DOCUMENTS)).await;
         within("suspending", ben.suspend()).await.unwrap();
         assert_eq!(ben.network().state, NetworkState::Suspended);
         let status = his.status().await.unwrap();
