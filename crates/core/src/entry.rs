@@ -311,7 +311,7 @@ fn suite(found: u8) -> Result<(), DecodeError> {
     }
 }
 
-fn require(holds: bool, field: &'static str) -> Result<(), DecodeError> {
+pub(crate) fn require(holds: bool, field: &'static str) -> Result<(), DecodeError> {
     if holds { Ok(()) } else { Err(DecodeError::Invalid { field }) }
 }
 

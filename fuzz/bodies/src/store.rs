@@ -207,7 +207,7 @@ fn operations(
             let position = Position { seq: state.held.seq + 1, hash };
             let applied = u.int_in_range(state.applied..=position.seq)?;
             let (arrival, closed, cites) = (state.arrival + 1, u.ratio(1, 16)?, vec![OpHash(few(u, 8)?)]);
-            *state = JournalState { held: position, applied, arrival, closed, cites, fork: Position::START, floor: 0 };
+            *state = JournalState { held: position, applied, arrival, closed, cites, ..JournalState::EMPTY };
             ops.push(StoreOp::PutEntry { space, journal, position, bytes: content(u)? });
             ops.push(StoreOp::PutJournal { space, journal, state: state.clone() });
         }

@@ -19,7 +19,7 @@ pub mod survey;
 use std::collections::BTreeSet;
 
 use crate::bytes::{DecodeError, Reader, Writer};
-use crate::entry::{Closing, SIGNATURE_BYTES};
+use crate::entry::{Closing, SIGNATURE_BYTES, require};
 use crate::id::{CheckpointId, CollectionTag, DeviceId, EpochId, JournalId, OpHash, Position, SpaceId, UserId};
 use crate::keys::{self, DeviceKeys};
 use crate::limits::{
@@ -475,10 +475,6 @@ fn count(r: &mut Reader<'_>, limit: usize, item_bytes: usize, field: &'static st
 
 fn version(r: &mut Reader<'_>, field: &'static str, known: u8) -> Result<(), DecodeError> {
     keys::version(r.u8(field)?, known, field)
-}
-
-fn require(holds: bool, field: &'static str) -> Result<(), DecodeError> {
-    if holds { Ok(()) } else { Err(DecodeError::Invalid { field }) }
 }
 
 fn within(field: &'static str, value: u64, limit: usize) -> Result<(), DecodeError> {

@@ -50,9 +50,8 @@ impl Replica {
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
         let Some((signed, attestations)) = shared.offers.get(&collection).cloned() else { return };
         let statement = &signed.head.statement;
-        let busy = known.making.contains_key(&collection)
-            || known.loading.contains_key(&collection)
-            || known.attesting.contains_key(&collection);
+        // One at a time, which bounds what is in memory of them; others are offered again at another meeting.
+        let busy = known.making.contains_key(&collection) || !known.loading.is_empty() || !known.attesting.is_empty();
         let may = known.roster.role_of(&me).is_some_and(Role::can_write);
         let readable = known.keys.contains_key(&signed.head.epoch) && known.roster.knows(&statement.roster_heads);
         let given = attestations.iter().any(|attestation| attestation.device == me);

@@ -62,12 +62,12 @@ impl Replica {
         if !self.charge_comparing(link, space, positions.len() * POSITION_BYTES) {
             return;
         }
-        if !delta {
-            self.send_offers(link, space);
-        }
         let floors = self.links.get(&link).is_some_and(Link::takes_checkpoints);
         let Some(known) = self.spaces.get(&space) else { return };
         let positions: Vec<Held> = positions.into_iter().map(|(id, at)| known.held(id, at, floors)).collect();
+        if !delta || positions.iter().any(|held| held.floor > 0) {
+            self.send_offers(link, space);
+        }
         let Some(state) = self.links.get_mut(&link) else { return };
         let Some(handle) = state.handle(space) else { return };
         if let Some(shared) = state.space_mut(space) {

@@ -44,8 +44,9 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Loading {
     held: Held,
-    /// Who sends it.
+    /// Who is to send it, and whether it was asked to: a peer sends one checkpoint of a space at a time.
     link: Option<LinkId>,
+    active: bool,
     /// When it was asked for, or a piece last came.
     since_ms: u64,
     stage: Stage,
@@ -66,6 +67,7 @@ impl Loading {
         Loading {
             held,
             link: None,
+            active: false,
             since_ms: 0,
             stage: Stage::Fetching,
             contents: None,
@@ -180,6 +182,7 @@ impl Replica {
             (loading.link, loading.since_ms, loading.owed) = (Some(link), now_ms, 0);
         }
         known.collections.entry(collection).or_default(); // Its work, once documents are at hand.
+        known.attesting.clear(); // A peer sends one thing at a time.
         self.check_asked_at.get_or_insert(now_ms + ASK_MS);
         if let Some(slot) = dropped {
             self.store(vec![StoreOp::DropCheckpoint { space, collection, slot }], Vec::new());
@@ -224,13 +227,41 @@ impl Replica {
     }
 
     fn fetch(&mut self, space: SpaceId, collection: CollectionTag) {
-        let Some(loading) = self.spaces.get(&space).and_then(|known| known.loading.get(&collection)) else { return };
-        let Some(link) = loading.link else { return };
+        let now_ms = self.now.mono_ms;
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some((link, slot)) =
+            known.loading.get(&collection).and_then(|loading| Some((loading.link?, loading.slot())))
+        else {
+            return;
+        };
+        let is_other = |other: &Loading| other.active && other.link == Some(link) && other.slot() != slot;
+        if known.loading.values().any(is_other) {
+            return; // Its turn comes.
+        }
+        let Some(loading) = known.loading.get_mut(&collection).filter(|loading| loading.parts < loading.all_parts())
+        else {
+            return;
+        };
         let Some(handle) = self.links.get(&link).and_then(|state| state.handle(space)) else { return };
+        (loading.active, loading.since_ms) = (true, now_ms);
         let (part, offset) = (loading.parts, loading.buffer.len() as u32);
         // What chunks there are is in the manifest: it comes alone.
         let last = if loading.contents.is_some() { loading.held.signed.head.chunks } else { 0 };
-        self.send(link, &Frame::Fetch(Fetch { handle, id: loading.held.signed.id, part, offset, last }));
+        let id = loading.held.signed.id;
+        self.send(link, &Frame::Fetch(Fetch { handle, id, part, offset, last }));
+    }
+
+    /// A peer has nothing to send any more of the checkpoint that it was asked for: the next one.
+    fn fetch_next(&mut self, space: SpaceId, link: LinkId) {
+        let Some(known) = self.spaces.get(&space) else { return };
+        let waits = |loading: &Loading| {
+            let readable = loading.contents.is_some() || loading.parts == 0;
+            loading.link == Some(link) && !loading.active && readable && loading.parts < loading.all_parts()
+        };
+        let next = known.loading.iter().find(|(_, loading)| waits(loading)).map(|(collection, _)| *collection);
+        if let Some(collection) = next {
+            self.fetch(space, collection);
+        }
     }
 
     pub(super) fn on_piece(&mut self, link: LinkId, piece: CheckpointPiece) {
@@ -300,15 +331,22 @@ impl Replica {
             };
         }
         loading.parts += 1;
+        let whole = loading.parts == loading.all_parts();
+        if whole {
+            (loading.link, loading.active) = (None, false);
+        }
         let (slot, record) = (loading.held.slot, loading.held.coming(loading.parts));
         let ops =
             vec![StoreOp::PutPart { slot, part, bytes }, StoreOp::PutCheckpoint { space, collection, slot, record }];
-        let goes_on = loading.contents.is_none() || loading.parts == loading.all_parts();
+        let goes_on = loading.contents.is_none() || whole;
         let mut effects = vec![Effect::Credit(source)];
         if goes_on {
             effects.push(Effect::PartsKept { space, collection, slot });
         }
         self.store(ops, effects);
+        if whole {
+            self.fetch_next(space, link);
+        }
     }
 
     pub(super) fn parts_kept(&mut self, at: At) {
@@ -522,8 +560,8 @@ impl Replica {
         ops.extend(self.hold_ops(space, collection, &held));
         let loaded = Event::CheckpointLoaded { space, collection, entries: held.entries };
         let effects = vec![
-            Effect::JournalsReached { space, collection, reached },
             Effect::CheckpointHeld { space, collection, held: Box::new(held) },
+            Effect::JournalsReached { space, collection, reached },
             Effect::Notify(loaded),
         ];
         if ahead {
@@ -556,7 +594,22 @@ impl Replica {
             self.caught_up(space, *id);
         }
         self.ask_collection(space, collection);
+        self.tell_reached(space, collection);
         self.pump(space, collection);
+    }
+
+    /// Journals went further without an entry that could be pushed: compare anew with all but those who have the same checkpoint.
+    fn tell_reached(&mut self, space: SpaceId, collection: CollectionTag) {
+        let held = self.spaces.get(&space).and_then(|known| known.checkpoints.get(&collection));
+        let Some(id) = held.map(|held| held.signed.id) else { return };
+        let has_it = |link: &LinkId| {
+            let shared = self.links.get(link).and_then(|state| state.space(space));
+            shared.and_then(|shared| shared.offers.get(&collection)).is_some_and(|(signed, _)| signed.id == id)
+        };
+        let shared = self.shared_spaces().into_iter();
+        let others: Vec<LinkId> =
+            shared.filter(|(link, of)| *of == space && !has_it(link)).map(|(link, _)| link).collect();
+        others.into_iter().for_each(|link| self.restart_exchange(link, space));
     }
 
     /// Asks for the entries of a collection's journals that others offer and that no checkpoint brings.
@@ -570,9 +623,10 @@ impl Replica {
     /// A checkpoint is not what it should be: the journals are taken instead.
     pub(super) fn refuse_checkpoint(&mut self, space: SpaceId, collection: CollectionTag, slot: Slot, reason: &str) {
         let Some(known) = self.spaces.get_mut(&space) else { return };
-        let Some(loading) = known.loading.remove(&collection).filter(|loading| loading.held.slot == slot) else {
+        if known.loading.get(&collection).is_none_or(|loading| loading.slot() != slot) {
             return;
-        };
+        }
+        let Some(loading) = known.loading.remove(&collection) else { return };
         let head = &loading.held.signed.head;
         if known.refused.len() >= REFUSED_STATEMENTS {
             known.refused.pop_first();
@@ -582,6 +636,9 @@ impl Replica {
         let event = Event::CheckpointRefused { space, collection, maker, reason };
         self.store(vec![StoreOp::DropCheckpoint { space, collection, slot }], vec![Effect::Notify(event)]);
         self.ask_collection(space, collection);
+        if let Some(link) = loading.link {
+            self.fetch_next(space, link);
+        }
     }
 
     /// Goes on with another peer that offers the same, or without; called when a link is gone or too slow.
@@ -596,12 +653,13 @@ impl Replica {
                 .is_some_and(|shared| shared.offers.get(&collection).is_some_and(|(head, _)| head.id == id))
         };
         let other = self.links.iter().find(|(link, state)| **link != not && offers(state)).map(|(link, _)| *link);
-        (loading.link, loading.since_ms, loading.owed) = (other, now_ms, 0);
+        (loading.link, loading.active, loading.since_ms, loading.owed) = (other, false, now_ms, 0);
         match other {
             Some(_) if loading.contents.is_some() || loading.parts == 0 => self.fetch(space, collection),
             Some(_) => {}
             None => self.ask_collection(space, collection),
         }
+        self.fetch_next(space, not);
     }
 
     /// A peer offers another checkpoint than the one that it was sending: that one is given up.
@@ -616,7 +674,7 @@ impl Replica {
         let Some(loading) = known.loading.get_mut(&collection) else { return false };
         let replaced = loading.link == Some(link) && loading.held.signed.id != id && loading.stage == Stage::Fetching;
         if replaced {
-            loading.link = None;
+            (loading.link, loading.active) = (None, false);
         }
         replaced
     }
@@ -631,8 +689,8 @@ impl Replica {
     /// Checkpoints of which nothing came for too long; says whether some are still coming.
     pub(super) fn check_loading(&mut self) -> bool {
         let now_ms = self.now.mono_ms;
-        let late = |loading: &Loading| loading.since_ms + ASK_MS <= now_ms && loading.stage == Stage::Fetching;
-        for (space, collection) in self.coming_on(|loading| loading.link.is_some() && late(loading)) {
+        let late = |loading: &Loading| loading.active && loading.since_ms + ASK_MS <= now_ms;
+        for (space, collection) in self.coming_on(late) {
             let loading = self.spaces.get(&space).and_then(|known| known.loading.get(&collection));
             let Some(link) = loading.and_then(|loading| loading.link) else { continue };
             if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {

@@ -270,3 +270,22 @@ fn pieces_that_nobody_asked_for_are_dropped_and_their_credit_comes_back() {
     scene.send_all(&line);
     assert_eq!(scene.world.views(NEWCOMER, scene.key), scene.world.views(0, scene.key));
 }
+
+#[test]
+fn a_peer_that_offers_a_checkpoint_and_sends_nothing_of_it_is_left_for_one_that_has_the_entries() {
+    let mut scene = scene(92);
+    let line = scene.attested();
+    assert_eq!(scene.asked(&line).len(), 1);
+    // While it is waited for, nothing is asked twice.
+    let honest = scene.world.link(1, NEWCOMER);
+    scene.world.run();
+    assert!(scene.world.views(NEWCOMER, scene.key).is_empty());
+    scene.world.link(0, 1);
+    scene.world.run();
+    scene.world.pass(31_000);
+    scene.world.pass(31_000);
+    assert_eq!(scene.world.views(NEWCOMER, scene.key), scene.world.views(0, scene.key));
+    assert_eq!(scene.world.views(0, scene.key).len(), 1);
+    assert_eq!(line.closed(&mut scene.world), None);
+    scene.world.cut(honest);
+}
