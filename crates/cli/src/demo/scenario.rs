@@ -86,7 +86,7 @@ impl Demo<'_> {
         let valid_ms = milliseconds(DEMO_PATIENCE);
         let request = Request::Invite { space: None, role: Role::Writer, valid_ms, addresses: vec![address] };
         let TicketItem { ticket, .. } = self.ada.ask(request).await?;
-        let _: SpaceItem = self.ben.ask(Request::Join { ticket, wait_ms: valid_ms }).await?;
+        let _: SpaceItem = self.ben.ask(Request::Join { ticket, wait_ms: valid_ms, sync: false }).await?;
         self.end(&begun, "Ben joins with a ticket", 0);
         let begun = self.begin();
         self.shared = entries(&mut self.ada).await?;
