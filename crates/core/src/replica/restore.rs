@@ -165,7 +165,7 @@ impl Replica {
             return self.fault(link, "offered a checkpoint with a wrong signature");
         }
         // Not believed, or not readable yet: the journals do as well.
-        let readable = known.keys.get(&signed.head.epoch).is_some() && known.roster.knows(&statement.roster_heads);
+        let readable = known.keys.contains_key(&signed.head.epoch) && known.roster.knows(&statement.roster_heads);
         if !readable || !is_attested(&known.roster, &attestations) {
             return;
         }
@@ -277,7 +277,7 @@ impl Replica {
             return;
         }
         let known = space.and_then(|space| self.spaces.get_mut(&space));
-        let Some(loading) = known.and_then(|known| known.loading.values_mut().find(|loading| is_it(&loading))) else {
+        let Some(loading) = known.and_then(|known| known.loading.values_mut().find(|loading| is_it(loading))) else {
             return self.give_back_credit(source); // It came from elsewhere meanwhile, or is not wanted any more.
         };
         let total = match piece.part {
