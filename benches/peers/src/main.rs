@@ -25,7 +25,7 @@ use counted::{CountedDialer, Counters, transport};
 /// How long the documents' find is waited with when the peer has not said yet that it has one.
 const AGAIN: Duration = Duration::from_millis(20);
 /// How long nothing may pass before a device counts as in sync: samod has no word for it.
-const QUIET_MS: u64 = 300;
+const QUIET_MS: u64 = 1_000;
 
 struct SamodDevice {
     runtime: Runtime,

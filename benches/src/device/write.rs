@@ -85,7 +85,7 @@ impl State {
         // and wakes the last first, is lifted.
         let begun = stream::iter((0u64..).zip(edits)).then(begin);
         let edits = begun.map(|(began_ns, op)| {
-            tokio::task::unconstrained(async move { self.edit(document, op).await.map(|()| began_ns) })
+            tokio::task::coop::unconstrained(async move { self.edit(document, op).await.map(|()| began_ns) })
         });
         let mut times: Vec<u64> = edits.buffered(in_flight.max(1)).try_collect().await?;
         times.push(now_ns());

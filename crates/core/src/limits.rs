@@ -101,8 +101,9 @@ pub const CACHE_BYTES: usize = 64 << 20;
 /// New documents that one job leaves in memory; if it made more, none: they come from an import or a first sync, and a later edit
 /// of one costs a load of 50 us.
 pub const NEW_DOCUMENTS_KEPT: usize = 64;
-/// One application to documents takes at most this many payload bytes, so that local edits get their turn.
-pub const APPLY_BYTES: usize = 1 << 20;
+/// One application to documents takes at most this many payload bytes (and one entry more), so that local edits get their turn
+/// within some 100 ms: about 1,000 small documents, or thousands of changes of one, which is as good as more (`targets.md`).
+pub const APPLY_BYTES: usize = 256 << 10;
 /// Operations from which a document rests after others' entries were applied to it: an application to fewer takes some 3 ms,
 /// which is not worth holding up a journal for.
 pub const LARGE_DOCUMENT_OPS: u64 = 10_000;

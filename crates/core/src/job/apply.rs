@@ -24,12 +24,20 @@ use crate::record::{OpenDocument, Place, Tombstone};
 
 /// One life of a document on the bench.
 struct Life {
-    open: Box<OpenDocument>,
-    /// Whether the store has it.
-    known: bool,
+    /// As the store has it; `None` for one that begins here. That is made only when its turn comes: an empty Automerge document
+    /// takes kilobytes in dozens of pieces, and thousands of them at a time made half the work of a first sync the allocator's.
+    open: Option<Box<OpenDocument>>,
+    keyed: bool,
     /// The index as it will be after the plan.
     index: AncestorIndex,
     plan: Vec<Step>,
+}
+
+impl Life {
+    /// Whether the store has it.
+    fn known(&self) -> bool {
+        self.open.is_some()
+    }
 }
 
 /// What an accepted item does to a life.
@@ -123,8 +131,9 @@ fn lay_out(documents: Vec<(DocKey, DocSource)>, former: Vec<(DocKey, u32, DocSou
     let mut bench = Bench { lives: BTreeMap::new(), present: BTreeMap::new(), absent: BTreeSet::new() };
     for (key, source) in documents {
         let life = lay_out_one(key, source)?;
-        bench.present.insert(key, life.as_ref().map_or(0, |life| life.open.record.generation));
-        bench.lives.extend(life.map(|life| ((key, life.open.record.generation), life)));
+        let generation = life.as_ref().and_then(|life| life.open.as_ref()).map(|open| open.record.generation);
+        bench.present.insert(key, generation.unwrap_or(0));
+        bench.lives.extend(generation.zip(life).map(|(generation, life)| ((key, generation), life)));
     }
     for (key, generation, source) in former {
         match lay_out_one(key, source)? {
@@ -144,14 +153,15 @@ fn lay_out_one(key: DocKey, source: DocSource) -> Result<Option<Life>, String> {
         Some(index) => Arc::unwrap_or_clone(index),
         None => open.document.ancestors().map_err(|e| format!("document {}: {e}", key.document))?,
     };
-    Ok(Some(Life { open: Box::new(open), known: true, index, plan: Vec::new() }))
+    let keyed = open.record.keyed;
+    Ok(Some(Life { open: Some(Box::new(open)), keyed, index, plan: Vec::new() }))
 }
 
 impl Bench {
     /// The life that an item is about, which it may begin.
     fn life(&mut self, key: DocKey, generation: u32) -> Result<&mut Life, Refused> {
         let present = *self.present.get(&key).ok_or_else(|| Refused::Ours("a document was not loaded".into()))?;
-        let keyed = self.lives.get(&(key, present)).is_some_and(|life| life.open.record.keyed);
+        let keyed = self.lives.get(&(key, present)).is_some_and(|life| life.keyed);
         if generation < present
             && !self.lives.contains_key(&(key, generation))
             && !self.absent.contains(&(key, generation))
@@ -159,8 +169,8 @@ impl Bench {
             return Err(Refused::Ours("a former life of a document was not loaded".into()));
         }
         Ok(self.lives.entry((key, generation)).or_insert_with(|| Life {
-            open: Box::new(OpenDocument::fresh(generation, keyed)),
-            known: false,
+            open: None,
+            keyed,
             index: AncestorIndex::new(),
             plan: Vec::new(),
         }))
@@ -205,7 +215,7 @@ fn plan_segment(
     heads: &mut BTreeMap<[u8; 32], Run>,
 ) -> Result<(), Refused> {
     let life = bench.life(key, segment.generation)?;
-    if !life.known && life.plan.is_empty() {
+    if !life.known() && life.plan.is_empty() {
         life.plan.push(Step::Begin);
     }
     for restored in reading.restore(segment)? {
@@ -262,7 +272,7 @@ fn plan_item(
     }
     let life_key = (key, item.generation);
     let life = bench.life(key, item.generation)?;
-    if !life.known && life.plan.is_empty() && steps.iter().all(|(of, _)| *of != life_key) {
+    if !life.known() && life.plan.is_empty() && steps.iter().all(|(of, _)| *of != life_key) {
         steps.push((life_key, Step::Begin));
     }
     match &item.body {
@@ -333,7 +343,7 @@ fn is_genesis(key: LifeKey, life: &Life, steps: &[(LifeKey, Step)], change: &Cha
         .collect();
     let parent = |hash: &automerge::ChangeHash| {
         let earlier = planned.iter().find(|change| change.hash() == *hash).map(|change| (*change).clone());
-        earlier.or_else(|| life.open.document.change(hash))
+        earlier.or_else(|| life.open.as_ref()?.document.change(hash))
     };
     document::genesis::is_genesis(key.0.document, key.1, change, &parent)
 }
@@ -346,26 +356,26 @@ fn carry_out(
     brought: &mut BTreeSet<[u8; 32]>,
 ) -> Result<Vec<WorkedDocument>, String> {
     let Bench { lives, present, .. } = bench;
-    let keep_new = super::keeps_new(lives.values().filter(|life| !life.known).count());
+    let keep_new = super::keeps_new(lives.values().filter(|life| !life.known()).count());
     let mut by_document: BTreeMap<DocKey, Vec<(u32, Life)>> = BTreeMap::new();
     // A life without a plan that the store does not have was named by a refused entry only.
-    for ((key, generation), life) in lives.into_iter().filter(|(_, life)| life.known || !life.plan.is_empty()) {
+    for ((key, generation), life) in lives.into_iter().filter(|(_, life)| life.known() || !life.plan.is_empty()) {
         by_document.entry(key).or_default().push((generation, life));
     }
     let mut worked = Vec::with_capacity(by_document.len());
     for (key, mut lives) in by_document {
-        let Some((_, last)) = lives.pop() else { continue };
+        let Some((generation, last)) = lives.pop() else { continue };
         let shown = present.get(&key).copied().unwrap_or_default();
         let mut changes = Vec::new();
         for (generation, life) in lives {
             let had_view = generation == shown;
-            let (mut open, chunks) = carry_out_one(key, life, spoiled, brought)?;
+            let (mut open, chunks) = carry_out_one(key, generation, life, spoiled, brought)?;
             if chunks.is_some() || had_view {
                 changes.push(finish_former(&mut open, chunks.unwrap_or_default(), had_view));
             }
         }
-        let keep = last.known || keep_new;
-        let (mut open, chunks) = carry_out_one(key, last, spoiled, brought)?;
+        let keep = last.known() || keep_new;
+        let (mut open, chunks) = carry_out_one(key, generation, last, spoiled, brought)?;
         changes.extend(chunks.map(|chunks| finish(&mut open, chunks, edit_wins)));
         worked.push(WorkedDocument::new(key, open, changes, edit_wins, keep));
     }
@@ -378,11 +388,13 @@ type CarriedOut = (Box<OpenDocument>, Option<Vec<Vec<u8>>>);
 /// Carries out one life's plan.
 fn carry_out_one(
     key: DocKey,
+    generation: u32,
     life: Life,
     spoiled: bool,
     all_brought: &mut BTreeSet<[u8; 32]>,
 ) -> Result<CarriedOut, String> {
-    let Life { mut open, index, plan, .. } = life;
+    let Life { open, keyed, index, plan } = life;
+    let mut open = open.unwrap_or_else(|| Box::new(OpenDocument::fresh(generation, keyed)));
     open.index = (!spoiled).then(|| Arc::new(index));
     if plan.is_empty() {
         return Ok((open, None));
