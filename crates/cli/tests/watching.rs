@@ -16,6 +16,7 @@ struct Stream {
 }
 
 impl Stream {
+    #[expect(clippy::disallowed_methods, reason = "a pipe is read with a time limit")]
     fn new(shell: &Shell, store: &str, arguments: &[&str]) -> Stream {
         let mut child = shell.command(store).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
