@@ -277,6 +277,9 @@ pub const SURVEY_BYTES: usize = 1 << 20;
 pub const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// See [`CHECKPOINT_BYTES`]; and this many times the last one, so that making them costs a fraction of writing what they stand for.
 pub const CHECKPOINT_TIMES: u64 = 4;
+/// A checkpoint is not made without being asked for where entries are larger than this on average, in bytes: it holds every change that they
+/// hold, so that it would save little but their headers, take as much disk once more, and show a newcomer nothing until all of it is there.
+pub const CHECKPOINT_ENTRY_BYTES: u64 = 8 << 10;
 /// Whether a checkpoint is due is looked at each time this many bytes of entries came.
 pub const CHECKPOINT_LOOK_BYTES: u64 = 1 << 20;
 /// Fewest bytes of an entry: what entries are counted as that came before this process.

