@@ -243,14 +243,11 @@ fn mutant(random: &mut Random, base: &Base, kind: usize) -> (Vec<u8>, bool) {
             }
             change.ops.clear();
             let mut all = Ids { ..Ids::of(&[], ids.heads.clone(), ids.max_op) };
-            all.objects.clone_from(&ids.seen.objects);
-            all.values.clone_from(&ids.seen.values);
-            all.counters.clone_from(&ids.seen.counters);
-            all.elements.clone_from(&ids.seen.elements);
+            all.seen.clone_from(&ids.seen);
             all.actors.clone_from(&ids.actors);
             for _ in 0..=random.below(8) {
                 for op in some_op(random, &all) {
-                    all.note(change.id(change.ops.len() as u64), &op);
+                    all.seen.note(change.id(change.ops.len() as u64), &op);
                     change.ops.push(op);
                 }
             }

@@ -83,7 +83,7 @@ pub(crate) fn run<T: Counted + Send + Sync>(
         }
     };
     std::thread::scope(|scope| {
-        (0..long.jobs.max(1)).for_each(|_| drop(scope.spawn(&work)));
+        (0..long.jobs.max(1)).for_each(|_| drop(scope.spawn(work)));
     });
     let took_s = begun.elapsed().as_secs_f64();
     let Shared { all, error, fresh, .. } = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
