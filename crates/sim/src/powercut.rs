@@ -115,7 +115,7 @@ pub(crate) fn cut_everywhere(seed: u64, history: &History, most: usize) -> Sweep
             continue;
         }
         swept.cuts += 1;
-        match found(&disk.after(Loss::Power, &mut random), &history.key, &promised) {
+        match found(&Disk::live(disk.image_after(Loss::Power, &mut random)), &history.key, &promised) {
             Ok(more) => swept.kept_unacknowledged += usize::from(more),
             Err(what) if swept.broken.len() < TOLD => {
                 swept.broken.push(format!("workload {seed}, cut after operation {done} ({op:?}): {what}"));

@@ -420,11 +420,10 @@ impl Real {
     /// The process is gone, and the disk is as a cut leaves it after these operations.
     fn cut(&mut self, done: Vec<Op>, loss: Loss, seed: u64) {
         self.follow(done);
-        let found = self.shadow.after(loss, &mut Random::new(seed));
+        let image = self.shadow.image_after(loss, &mut Random::new(seed));
         // What the store does while it is dropped must not matter to anybody.
         self.live.fail_after(0, Fault::Broken);
         self.store = None;
-        let image = found.image();
         self.shadow = Disk::durable(image.clone());
         self.live = Disk::live(image);
         self.failing = false;

@@ -95,8 +95,10 @@ fn credit_comes_back_in_portions_and_all_of_it() {
 #[test]
 fn an_entry_larger_than_the_window_goes_while_some_credit_is_due() {
     let mut rig = Rig::new(105);
-    for (id, length) in [(1, 100_000), (2, 100_000), (3, 3_000_000), (4, 100_000), (5, 3_000_000)] {
-        rig.write_to(BEN, document(id), DocOp::Create(fields(&[("data", incompressible(length))])));
+    // Bulk has a window of 1 MiB, and so has a value its limit.
+    for (id, length) in [(1, 100_000), (2, 100_000), (3, 900_000), (4, 100_000), (5, 900_000)] {
+        let data = || incompressible(length);
+        rig.write_to(BEN, document(id), DocOp::Create(fields(&[("a", data()), ("b", data()), ("c", data())])));
         assert!(rig.value(ADA, document(id)).is_some(), "document {id} did not come");
     }
     rig.assert_undisturbed();

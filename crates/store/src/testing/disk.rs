@@ -194,9 +194,14 @@ impl Disk {
 
     /// The disk as it is found after a cut at this moment. This one is left as it is.
     pub fn after(&self, loss: Loss, random: &mut Random) -> Disk {
+        Disk::from_image(self.image_after(loss, random))
+    }
+
+    /// What is on the disk that [`Disk::after`] gives.
+    pub fn image_after(&self, loss: Loss, random: &mut Random) -> Vec<u8> {
         let state = self.state();
         let mut image = match loss {
-            Loss::Kill => return Disk::from_image(state.read()),
+            Loss::Kill => return state.read(),
             Loss::Power => state.durable.clone(),
         };
         for op in &state.pending {
@@ -206,7 +211,7 @@ impl Disk {
                 (Op::Write(offset, data), _) => tear(&mut image, *offset, data, random),
             }
         }
-        Disk::from_image(image)
+        image
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
