@@ -117,6 +117,8 @@ const MOST_LEFT_S: f64 = 100.0 * 365.0 * 86_400.0;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
+    /// The space, or this device, is paused.
+    Paused,
     /// There is no link to the device.
     NoLink {
         /// Why the last dial failed, if one did.
@@ -147,6 +149,7 @@ pub enum Obstacle {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Obstacle::Paused => write!(f, "{}", core::Stuck::Paused),
             Obstacle::NoLink { cause: None } => write!(f, "{}", core::Stuck::NoLink),
             Obstacle::NoLink { cause: Some(cause) } => write!(f, "{}: {cause}", core::Stuck::NoLink),
             Obstacle::NotShared => write!(f, "{}", core::Stuck::NotShared),
@@ -309,6 +312,7 @@ fn obstacle(stuck: &core::Stuck, transport: &[u8], network: &NetworkStatus, outg
         core::Stuck::Credit(_) => (outgoing.per_second == 0.0).then_some(Obstacle::OutOfCredit),
         core::Stuck::NotShared => Some(Obstacle::NotShared),
         core::Stuck::Roster => Some(Obstacle::Roster),
+        core::Stuck::Paused => Some(Obstacle::Paused),
         _ => Some(Obstacle::NoLink { cause: network.unreachable.get(&peer_name(transport)).cloned() }),
     }
 }
@@ -395,11 +399,13 @@ mod tests {
         let peer = farshore_net::Peer::of_seed(&[3; 32]).unwrap();
         let mut network = NetworkStatus { state: NetworkState::Up, ..NetworkStatus::default() };
         network.unreachable.insert(peer.to_string(), "nobody answers".into());
-        let mut engine = engine(5, vec![core::Stuck::NoLink, core::Stuck::Credit(farshore_core::input::Class::Bulk)]);
+        let credit = core::Stuck::Credit(farshore_core::input::Class::Bulk);
+        let mut engine = engine(5, vec![core::Stuck::NoLink, credit, core::Stuck::Paused]);
         engine.peers[0].transport = peer.to_bytes();
         let disk = DiskStatus::Failing { message: "full".into() };
         let progress = tracker.look(0, engine, &network, &disk);
-        let expected = [Obstacle::NoLink { cause: Some("nobody answers".into()) }, Obstacle::OutOfCredit];
+        let expected =
+            [Obstacle::NoLink { cause: Some("nobody answers".into()) }, Obstacle::OutOfCredit, Obstacle::Paused];
         assert_eq!(progress.peers[0].obstacles, expected);
         assert_eq!(progress.obstacles, [Obstacle::Disk { message: "full".into() }]);
         assert_eq!(progress.peers[0].obstacles[0].to_string(), "no link: nobody answers");

@@ -343,7 +343,7 @@ fn an_admins_device_makes_one_by_itself_when_the_entries_outweigh_the_last() {
     assert_eq!(count(&world, 0), 0, "below 16 MiB of entries");
     write(&mut world, 2_100, 2_600);
     assert_eq!(count(&world, 0), 1, "at 16 MiB of entries");
-    write(&mut world, 2_600, 5_000);
+    write(&mut world, 2_600, 3_200);
     assert_eq!(count(&world, 0), 1, "not before they are four times the last");
     assert_eq!(count(&world, 1), 0, "it is for the first admin's device to make it");
     meet(&mut world, 0, 2);
@@ -357,7 +357,7 @@ fn blob(world: &mut World, key: CollectionKey, number: u32, size: usize) {
     seed[..4].copy_from_slice(&number.to_be_bytes());
     let mut bytes = vec![0; size];
     Entropy::from_seed(&seed, "blob").fill(&mut bytes);
-    edit(world, 1, key, (number % 16) as u8, true, DocOp::Upsert(map(&[("data", Value::Bytes(bytes))])));
+    edit(world, 1, key, (number % 256) as u8, true, DocOp::Upsert(map(&[("data", Value::Bytes(bytes))])));
     world.run();
 }
 
