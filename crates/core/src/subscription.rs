@@ -90,6 +90,10 @@ impl Subscriptions {
         if pattern.is_empty() || pattern.len() > NAME_BYTES {
             return Err(format!("a pattern has 1 to {NAME_BYTES} bytes, this one {}", pattern.len()));
         }
+        // Else it would be taken for a name, and the rule would never apply.
+        if priority.is_some() && pattern != ALL && pattern.contains(ALL) {
+            return Err(format!("`{ALL}` stands alone, for all; names that begin alike are meant by a slash: orders/"));
+        }
         match priority {
             None => drop(self.rules.remove(pattern)),
             Some(priority) => {
@@ -178,6 +182,7 @@ mod tests {
         many.set("c0", Some(Priority::None)).unwrap();
         many.set("c1", None).unwrap();
         assert_eq!((many.of("c0"), many.of("c1")), (Priority::None, Priority::Normal));
+        assert!(many.set("pho*", Some(Priority::Lazy)).unwrap_err().contains("slash"));
         assert!(many.set("", None).is_err() && many.set(&"x".repeat(NAME_BYTES + 1), None).is_err());
         let mut w = Writer::new();
         many.encode(&mut w);
