@@ -42,7 +42,11 @@ impl<C> Sparse<C> {
         if !self.used {
             return Err(Refusal::Encoding(part));
         }
-        if read(column)?.is_some() { Err(Refusal::Rows(part)) } else { Ok(()) }
+        match read(column) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(Refusal::Rows(part)),
+            Err(refusal) => Err(refusal),
+        }
     }
 }
 
