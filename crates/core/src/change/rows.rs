@@ -42,6 +42,7 @@ impl<C> Sparse<C> {
         if !self.used {
             return Err(Refusal::Encoding(part));
         }
+        // Not with `?`: rustc 1.95 makes a wrong move of that in the fuzzers' build (fuzz/README.md, "Found").
         match read(column) {
             Ok(None) => Ok(()),
             Ok(Some(_)) => Err(Refusal::Rows(part)),
