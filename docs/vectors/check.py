@@ -374,8 +374,7 @@ def check_frames(v, frames):
                 except (ValueError, UnicodeDecodeError):
                     continue
                 raise SystemExit(f"{name} cut at {end} is read")
-    check("kinds of frames", len(kinds), 21)
-    check("kinds of frames", len(kinds), 24)
+    check("kinds of frames", len(kinds), 25)
     f = {name: frame(data)[1] for name, _, data in frames}
     fill = lambda byte, count: bytes([byte]) * count
     handle, journal, ticket = fill(0x31, 8), (v["collection-tag"], v["device"], v["incarnation"]), fill(0x51, 16)
