@@ -1,32 +1,11 @@
 //! Two devices over loopback: tickets, convergence, going away and coming back.
 
-use std::future::Future;
-use std::path::Path;
+mod together;
+
 use std::time::Duration;
 
-use farshore::{Collection, Error, NetworkState, Node, Reach, Role, Space, Value};
-
-/// How long anything here may take on a busy machine. Nothing waits for it when things go well.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} took longer than {PATIENCE:?}"))
-}
-
-async fn open(dir: &Path, name: &str) -> Node {
-    let builder = Node::builder(dir.join(name)).name(name).mdns(false).quic(false).listen("/ip4/127.0.0.1/tcp/0");
-    builder.open().await.expect("a node")
-}
-
-/// Ada's space with a collection, and Ben in it.
-async fn pair(ada: &Node, ben: &Node, role: Role) -> (Space, Space) {
-    let space = ada.create_space("shared").await.unwrap();
-    space.collection::<Value>("notes").await.unwrap();
-    let ticket = space.invite(role).open().await.unwrap();
-    let joined = ben.join(&ticket, PATIENCE).await.unwrap();
-    assert_eq!(joined.id(), space.id());
-    (space, joined)
-}
+use farshore::{Collection, Error, NetworkState, Node, Reach, Role, Value};
+use together::{PATIENCE, notes, open, pair, within};
 
 /// Waits until both hold the same documents, and returns them.
 async fn converged(one: &Collection<Value>, other: &Collection<Value>) -> Vec<(farshore::DocumentId, Value)> {
@@ -40,18 +19,6 @@ async fn converged(one: &Collection<Value>, other: &Collection<Value>) -> Vec<(f
             tokio::select! {
                 _ = changes.0.next() => {}
                 _ = changes.1.next() => {}
-            }
-        }
-    })
-    .await
-}
-
-async fn notes(space: &Space) -> Collection<Value> {
-    within("learning of the collection", async {
-        loop {
-            match space.existing_collection("notes").await {
-                Ok(collection) => return collection,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     })

@@ -1,43 +1,15 @@
 //! Selection, pause and suspension of real nodes over loopback.
 
-use std::future::Future;
-use std::path::Path;
-use std::time::Duration;
+mod together;
 
 use farshore::{Collection, NetworkState, Node, Priority, Role, Space, Value};
-
-/// How long anything here may take on a busy machine. Nothing waits for it when things go well.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} took longer than {PATIENCE:?}"))
-}
-
-async fn open(dir: &Path, name: &str) -> Node {
-    let builder = Node::builder(dir.join(name)).name(name).mdns(false).quic(false).listen("/ip4/127.0.0.1/tcp/0");
-    builder.open().await.expect("a node")
-}
+use together::{collection, open, within};
 
 /// Ada's space with two collections, and Ben in it.
 async fn pair(ada: &Node, ben: &Node) -> (Space, Space) {
-    let space = ada.create_space("shared").await.unwrap();
-    space.collection::<Value>("notes").await.unwrap();
+    let (space, joined) = together::pair(ada, ben, Role::Writer).await;
     space.collection::<Value>("photos").await.unwrap();
-    let ticket = space.invite(Role::Writer).open().await.unwrap();
-    let joined = ben.join(&ticket, PATIENCE).await.unwrap();
     (space, joined)
-}
-
-async fn collection(space: &Space, name: &str) -> Collection<Value> {
-    within("learning of the collection", async {
-        loop {
-            match space.existing_collection(name).await {
-                Ok(collection) => return collection,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    })
-    .await
 }
 
 async fn count(collection: &Collection<Value>, wanted: u64) {

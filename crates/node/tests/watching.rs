@@ -2,9 +2,10 @@
 
 mod together;
 
+use std::path::Path;
 use std::time::Duration;
 
-use farshore::{Edit, EventKind, EventStream, Measure, Node, Obstacle, Role, SyncResult, Trouble, Value};
+use farshore::{Collection, Edit, EventKind, EventStream, Measure, Node, Obstacle, Role, SyncResult, Trouble, Value};
 use together::{converged, notes, open, pair, put, within};
 
 /// Takes events until one fits, and gives what it says. Those before it are kept in `seen`.
@@ -25,6 +26,16 @@ async fn until<T>(
         }
     })
     .await
+}
+
+/// Ada and Ben, linked, with one document that both hold.
+async fn agreed(dir: &Path) -> ((Node, Collection<Value>), (Node, Collection<Value>)) {
+    let (ada, ben) = (open(dir, "ada").await, open(dir, "ben").await);
+    let (hers, his) = pair(&ada, &ben, Role::Writer).await;
+    let (hers, his) = (notes(&hers).await, notes(&his).await);
+    hers.insert(put("body", "shared")).await.unwrap();
+    converged(&hers, &his, 1).await;
+    ((ada, hers), (ben, his))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,11 +90,7 @@ async fn an_edits_way_is_told_on_both_sides_with_its_counts_and_measured() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_meeting_is_told_as_peer_up_and_a_sync_that_ends_with_what_came() {
     let dir = tempfile::tempdir().unwrap();
-    let (ada, ben) = (open(dir.path(), "ada").await, open(dir.path(), "ben").await);
-    let (hers, his) = pair(&ada, &ben, Role::Writer).await;
-    let (hers, his) = (notes(&hers).await, notes(&his).await);
-    hers.insert(put("body", "shared")).await.unwrap();
-    converged(&hers, &his, 1).await;
+    let ((ada, hers), (ben, his)) = agreed(dir.path()).await;
     let ada_id = ada.device().await.unwrap();
     let mut events = ben.events().unwrap();
     let mut seen = Vec::new();
@@ -217,11 +224,7 @@ async fn trouble_is_told_typed_and_says_whether_it_may_pass() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_counts_what_is_to_go_says_why_it_does_not_and_comes_to_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let (ada, ben) = (open(dir.path(), "ada").await, open(dir.path(), "ben").await);
-    let (hers, his) = pair(&ada, &ben, Role::Writer).await;
-    let (hers, his) = (notes(&hers).await, notes(&his).await);
-    hers.insert(put("body", "shared")).await.unwrap();
-    converged(&hers, &his, 1).await;
+    let ((ada, hers), (ben, his)) = agreed(dir.path()).await;
     let ben_id = ben.device().await.unwrap();
     within("suspending", ben.suspend()).await.unwrap();
     let mut watch = ada.progress().unwrap();

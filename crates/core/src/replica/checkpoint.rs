@@ -131,6 +131,34 @@ pub(super) struct Making {
     claimed: Option<Statement>,
 }
 
+impl Making {
+    /// At its beginning: nothing is surveyed, and nobody has asked.
+    fn new(
+        slot: Slot,
+        (epoch, key): (EpochId, EpochKey),
+        roster_heads: Vec<OpHash>,
+        ranges: VecDeque<(JournalId, u64, u64)>,
+        survey: Survey,
+    ) -> Making {
+        Making {
+            slot,
+            requests: Vec::new(),
+            epoch,
+            key,
+            roster_heads,
+            base: None,
+            ranges,
+            survey: Some(Box::new(survey)),
+            statement: None,
+            filling: Filling::default(),
+            packed: None,
+            last: false,
+            chunks: Vec::new(),
+            claimed: None,
+        }
+    }
+}
+
 impl Replica {
     /// The app asks for a checkpoint.
     pub(super) fn ask_checkpoint(
@@ -185,22 +213,8 @@ impl Replica {
         }
         let journals = applied.iter().map(|(id, ..)| *id).collect();
         let survey = Survey::new(space, collection, journals).map_err(RequestError::Invalid)?;
-        let making = Making {
-            slot,
-            requests,
-            epoch,
-            key,
-            roster_heads: known.roster.heads(),
-            base: None,
-            ranges: applied.iter().map(|(id, to, _)| (*id, 1, *to)).collect(),
-            survey: Some(Box::new(survey)),
-            statement: None,
-            filling: Filling::default(),
-            packed: None,
-            last: false,
-            chunks: Vec::new(),
-            claimed: None,
-        };
+        let ranges = applied.iter().map(|(id, to, _)| (*id, 1, *to)).collect();
+        let making = Making { requests, ..Making::new(slot, (epoch, key), known.roster.heads(), ranges, survey) };
         known.making.insert(collection, making);
         match base {
             None => self.make_on(space, collection),
@@ -224,22 +238,9 @@ impl Replica {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some((epoch, key)) = known.sealing_key() else { return };
         let Ok(survey) = Survey::new(space, collection, frontier.keys().copied().collect()) else { return };
-        let making = Making {
-            slot,
-            requests: Vec::new(),
-            epoch,
-            key,
-            roster_heads: claimed.roster_heads.clone(),
-            base: None,
-            ranges: frontier.into_iter().map(|(id, to)| (id, 1, to)).collect(),
-            survey: Some(Box::new(survey)),
-            statement: None,
-            filling: Filling::default(),
-            packed: None,
-            last: false,
-            chunks: Vec::new(),
-            claimed: Some(claimed),
-        };
+        let ranges = frontier.into_iter().map(|(id, to)| (id, 1, to)).collect();
+        let heads = claimed.roster_heads.clone();
+        let making = Making { claimed: Some(claimed), ..Making::new(slot, (epoch, key), heads, ranges, survey) };
         known.making.insert(collection, making);
         self.make_on(space, collection);
     }

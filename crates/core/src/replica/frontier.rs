@@ -203,8 +203,7 @@ impl Replica {
     pub(super) fn on_want(&mut self, link: LinkId, space: SpaceId, more: bool, ranges: Vec<Range>) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
-        let member = state.device.is_some_and(|device| known.roster.role_of(&device).is_some());
-        if !member {
+        if !known.admits(state.device) {
             return self.fault(link, "asked for entries of a space of which it is not a member");
         }
         let Some(shared) = state.space_mut(space) else { return };

@@ -30,7 +30,7 @@ impl Replica {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(state) = self.links.get(&link).filter(|state| state.takes_checkpoints()) else { return };
         let Some(handle) = state.handle(space) else { return };
-        if state.device.is_none_or(|device| known.roster.role_of(&device).is_none()) {
+        if !known.admits(state.device) {
             return;
         }
         let Some(shared) = state.space(space) else { return };
@@ -98,7 +98,7 @@ impl Replica {
     pub(super) fn on_fetch(&mut self, link: LinkId, space: SpaceId, fetch: Fetch) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
-        if state.device.is_none_or(|device| known.roster.role_of(&device).is_none()) {
+        if !known.admits(state.device) {
             return self.fault(link, "asked for a checkpoint of a space of which it is not a member");
         }
         let held = known.checkpoints.values().find(|held| held.signed.id == fetch.id);

@@ -24,8 +24,7 @@ pub(super) struct Piece {
 
 impl Replica {
     pub(super) fn on_part(&mut self, link: LinkId, class: Class, piece: Piece, bytes: &[u8]) {
-        let at_ms = self.now.mono_ms;
-        let source = Source { link, class, bytes: bytes.len() as u32, resumed: false, at_ms };
+        let source = Source::new(link, class, bytes.len(), self.now.mono_ms);
         if !self.count_received(source) {
             return;
         }
@@ -104,8 +103,8 @@ impl Replica {
     fn put_together(&mut self, link: LinkId, class: Class) {
         let Some(parts) = self.links.get_mut(&link).and_then(|state| state.parts.remove(&class)) else { return };
         let resumed = parts.before > 0;
-        let at_ms = self.now.mono_ms;
-        let source = Source { link, class, bytes: (parts.total - parts.before) as u32, resumed, at_ms };
+        let source = Source::new(link, class, parts.total - parts.before, self.now.mono_ms);
+        let source = Source { resumed, ..source };
         let Some(space) = self.shared_space(link, parts.handle) else { return self.give_back_credit(source) };
         if Entry::peek(&parts.bytes).is_none_or(|(_, hash)| hash != parts.hash) && !resumed {
             return self.fault(link, "sent parts of another entry than they name");

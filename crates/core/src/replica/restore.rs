@@ -265,8 +265,7 @@ impl Replica {
     }
 
     pub(super) fn on_piece(&mut self, link: LinkId, piece: CheckpointPiece) {
-        let at_ms = self.now.mono_ms;
-        let source = Source { link, class: Class::Bulk, bytes: piece.bytes.len() as u32, resumed: false, at_ms };
+        let source = Source::new(link, Class::Bulk, piece.bytes.len(), self.now.mono_ms);
         if !self.count_received(source) {
             return;
         }
@@ -313,7 +312,7 @@ impl Replica {
             return;
         };
         let (bytes, owed) = (std::mem::take(&mut loading.buffer), std::mem::take(&mut loading.owed));
-        let source = Source { link, class: Class::Bulk, bytes: owed, resumed: false, at_ms: self.now.mono_ms };
+        let source = Source::new(link, Class::Bulk, owed as usize, self.now.mono_ms);
         let right = match (part, &loading.contents) {
             (0, _) => crate::checkpoint::Manifest::decode(&bytes).is_ok_and(|m| m.signed == loading.held.signed),
             (_, Some(contents)) => {

@@ -270,7 +270,7 @@ impl Replica {
     }
 
     pub(super) fn on_entry_frame(&mut self, link: LinkId, class: Class, handle: Handle, bytes: Vec<u8>) {
-        let source = Source { link, class, bytes: bytes.len() as u32, resumed: false, at_ms: self.now.mono_ms };
+        let source = Source::new(link, class, bytes.len(), self.now.mono_ms);
         if !self.count_received(source) {
             return;
         }

@@ -98,6 +98,13 @@ pub(super) struct Source {
     pub(super) at_ms: u64,
 }
 
+impl Source {
+    /// Bytes that came whole on this link at that moment.
+    pub(super) fn new(link: LinkId, class: Class, bytes: usize, at_ms: u64) -> Source {
+        Source { link, class, bytes: bytes as u32, resumed: false, at_ms }
+    }
+}
+
 /// The beginning of an entry whose link was cut.
 #[derive(Debug)]
 pub(super) struct Partial {
@@ -413,6 +420,11 @@ impl Space {
             }
             Kept::Made => self.abandoned.push((collection, slot)),
         }
+    }
+
+    /// Whether who is at the other end of a link has proved to be a member.
+    pub(super) fn admits(&self, device: Option<DeviceId>) -> bool {
+        device.is_some_and(|device| self.roster.role_of(&device).is_some())
     }
 
     /// Whether a checkpoint brings this collection's entries, so that they are not asked for.

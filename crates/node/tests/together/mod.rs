@@ -26,14 +26,20 @@ pub(crate) async fn pair(ada: &Node, ben: &Node, role: Role) -> (Space, Space) {
     space.collection::<Value>("notes").await.unwrap();
     let ticket = space.invite(role).open().await.unwrap();
     let joined = ben.join(&ticket, PATIENCE).await.unwrap();
+    assert_eq!(joined.id(), space.id());
     (space, joined)
 }
 
 /// The collection `notes`, as soon as the device knows it.
 pub(crate) async fn notes(space: &Space) -> Collection<Value> {
+    collection(space, "notes").await
+}
+
+/// A collection, as soon as the device knows it.
+pub(crate) async fn collection(space: &Space, name: &str) -> Collection<Value> {
     within("learning of the collection", async {
         loop {
-            match space.existing_collection("notes").await {
+            match space.existing_collection(name).await {
                 Ok(collection) => return collection,
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
