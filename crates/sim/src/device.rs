@@ -46,6 +46,8 @@ pub struct Counts {
     pub applies: u64,
     /// Frames sent.
     pub frames: u64,
+    /// Of these, on the streams for entries, live and bulk.
+    pub entry_frames: u64,
     /// Their bytes.
     pub bytes: u64,
 }
@@ -173,6 +175,7 @@ impl Device {
                 }
                 Output::Send { link, class, frame: bytes } => {
                     self.counts.frames += 1;
+                    self.counts.entry_frames += u64::from(class != Class::Ctl);
                     self.counts.bytes += bytes.len() as u64;
                     self.transmissions.push(Transmission::Frame { link, class, bytes });
                 }

@@ -9,7 +9,7 @@ use std::fmt;
 use farshore_core::id::JournalId;
 use farshore_core::input::Now;
 use farshore_core::replica::Replica;
-use farshore_store::testing::{Disk, Loss, Op, Random};
+use farshore_store::testing::{Disk, Image, Loss, Op, Random};
 use farshore_store::{Place, Store, StoreKey};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ const TOLD: usize = 5;
 pub struct History {
     pub(crate) key: StoreKey,
     /// The disk before the first operation.
-    pub(crate) image: Vec<u8>,
+    pub(crate) image: Image,
     /// Every operation, in order.
     pub(crate) ops: Vec<Op>,
     /// Made when so many operations were done: this journal is held at least up to here.

@@ -27,8 +27,8 @@ const TABLE: &[(Breakage, &str, Profile, u64)] = &[
     (Breakage::SkipDependencyCheck, "converged", Profile::Mixed, 2),
     (Breakage::UnboundedCache, "bounded", Profile::Mixed, 0),
     (Breakage::RepeatFrontiers, "quiet", Profile::Mixed, 1),
-    (Breakage::HalfBatch, "durable", Profile::Mixed, 0),
-    (Breakage::AskLate, "live", Profile::Mixed, 6),
+    (Breakage::HalfBatch, "durable", Profile::Mixed, 1),
+    (Breakage::AskLate, "live", Profile::Mixed, 0),
 ];
 
 fn broken(breakage: Breakage, profile: Profile, seed: u64) -> Outcome {

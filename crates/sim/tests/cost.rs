@@ -105,6 +105,7 @@ fn minus(now: Counts, then: Counts) -> Counts {
         jobs: now.jobs - then.jobs,
         applies: now.applies - then.applies,
         frames: now.frames - then.frames,
+        entry_frames: now.entry_frames - then.entry_frames,
         bytes: now.bytes - then.bytes,
     }
 }

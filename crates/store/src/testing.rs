@@ -3,10 +3,12 @@
 //! Behind the cargo feature `testing`; no build of the product has it.
 
 mod disk;
+mod image;
 mod model;
 mod workload;
 
 pub use disk::{Disk, DiskBackend, Fault, Loss, Op, SECTOR_BYTES};
+pub use image::Image;
 pub use model::Model;
 pub use workload::{Random, Workload};
 

@@ -4,7 +4,7 @@
 
 use farshore_core::batch::Batch;
 use farshore_core::id::StoreId;
-use farshore_store::testing::{Disk, Fault, Loss, Model, Op, Random, Workload};
+use farshore_store::testing::{Disk, Fault, Image, Loss, Model, Op, Random, Workload};
 use farshore_store::{OpenError, Place, Store, StoreError, StoreKey};
 
 /// Cut points of the ordinary run.
@@ -24,7 +24,7 @@ fn open(disk: &Disk) -> Result<Store, OpenError> {
 
 /// A run of calls to `apply`: what each should leave, and how many disk operations had been done when it returned.
 struct Run {
-    image: Vec<u8>,
+    image: Image,
     ops: Vec<Op>,
     /// After call i: the model, and the number of operations.
     calls: Vec<(Model, usize)>,

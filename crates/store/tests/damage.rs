@@ -21,7 +21,7 @@ fn sample(seed: u64) -> (Vec<u8>, Model, Workload) {
         model.apply(&batch);
     }
     drop(store);
-    (disk.image(), model, workload)
+    (disk.image().to_vec(), model, workload)
 }
 
 fn open(image: Vec<u8>) -> Result<Store, OpenError> {

@@ -222,10 +222,14 @@ impl Replica {
         let authors = authors.filter(|(link, _)| Some(**link) != from);
         let authors: Vec<LinkId> = authors.map(|(link, _)| *link).collect();
         authors.into_iter().for_each(|link| self.owe_receipt(link, space, id, position.seq));
+        let mut held_back = false;
         for (link, state) in &mut self.links {
             if source.is_none_or(|source| source.link != *link) {
-                state.new_entry(space, id, position.seq);
+                held_back |= state.new_entry(space, id, position.seq);
             }
+        }
+        if held_back {
+            self.hold_back();
         }
         self.caught_up(space, id);
     }

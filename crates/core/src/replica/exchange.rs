@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::descent::Descent;
 use super::frontier::Reach;
+use super::mesh::Elsewhere;
 use super::offer::Fetching;
 use super::scope::{Scopes, tree_of};
 use crate::checkpoint::{Attestation, SignedHead};
@@ -70,6 +71,8 @@ pub(super) struct SpaceLink {
     /// Whether the peer has said what it lacks, so that entries may be sent.
     pub(super) streaming: bool,
     pub(super) todo: BTreeMap<JournalId, Outgoing>,
+    /// What is not sent because the peer has it from elsewhere.
+    pub(super) elsewhere: Elsewhere,
     /// Entries that it asked for by hash.
     pub(super) by_hash: BTreeSet<(JournalId, Position)>,
     /// Entries whose rest it was asked for: it may send it although it has come from elsewhere meanwhile.
@@ -146,6 +149,7 @@ impl SpaceLink {
             fetching: None,
             streaming: false,
             todo: BTreeMap::new(),
+            elsewhere: Elsewhere::default(),
             by_hash: BTreeSet::new(),
             rests: BTreeSet::new(),
             turn: None,
@@ -166,12 +170,16 @@ impl SpaceLink {
         self.descent = Descent::default();
     }
 
-    /// An entry became durable after our last state or frontier.
-    pub(super) fn new_entry(&mut self, journal: JournalId, seq: u64) {
+    /// An entry became durable after our last state or frontier; whether it is held back.
+    pub(super) fn new_entry(&mut self, journal: JournalId, seq: u64) -> bool {
         let new = self.receipted.get(&journal).is_none_or(|held| *held < seq);
         if self.sent.is_some() && new && self.scopes.agreed(&journal) {
+            if !self.todo.contains_key(&journal) && self.elsewhere.holds_back(journal) {
+                return true;
+            }
             self.todo.entry(journal).or_insert(Outgoing { next: seq, wanted_to: 0, last_bulk: 0, rest: None });
         }
+        false
     }
 
     pub(super) fn quiet(&self) -> bool {
@@ -236,6 +244,7 @@ impl Replica {
         });
         if shared.phase == Phase::Comparing {
             shared.todo.clear();
+            shared.elsewhere.all_settled();
         }
         let begins = shared.sent.replace(sent).is_none();
         self.send(link, &frame);

@@ -75,6 +75,7 @@ impl Replica {
             shared.they_lack_nothing = false;
             // The frontier says everything there is; what comes later is noted from here on.
             shared.todo.retain(|_, out| out.next <= out.wanted_to);
+            shared.elsewhere.all_settled();
         }
         let frames = positions.len().div_ceil(FRAME_POSITIONS).max(1);
         for index in 0..frames {
@@ -145,6 +146,9 @@ impl Replica {
             self.send_frontier(link, space, Reach::Since(0));
         }
         self.consider_offers(link, space);
+        if !frontier.answer {
+            self.holds_already(link, space, &positions);
+        }
         let journals: Vec<JournalId> = positions.iter().map(|(journal, _)| *journal).collect();
         self.want(link, space, &journals, frontier.answer);
         self.compare_branches(link, space, &positions);
@@ -163,6 +167,7 @@ impl Replica {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(state) = self.links.get(&link) else { return };
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
+        let mut authors = BTreeSet::new();
         for journal in journals.iter().filter(|_| !late) {
             let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
             let Some(to) = shared.offers_from(journal, from) else { continue };
@@ -176,9 +181,13 @@ impl Replica {
             known.asked.insert(*journal, super::space::Asked { link, to, since_ms: now_ms });
             self.check_asked_at.get_or_insert(now_ms + ASK_MS);
             ranges.push(known.range(*journal, from, to));
+            authors.insert(journal.device);
         }
         if ranges.is_empty() && !answer {
             return;
+        }
+        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
+            authors.iter().for_each(|author| shared.elsewhere.asked(author));
         }
         self.note_rests(link, space, &ranges);
         let frames = ranges.len().div_ceil(FRAME_RANGES).max(1);
@@ -228,6 +237,7 @@ impl Replica {
             };
             let (durable, floor) =
                 known.journals.get(&range.journal).map_or((0, 0), |journal| (journal.shown().seq, journal.state.floor));
+            shared.elsewhere.lacks(range.journal.device, self.now.mono_ms);
             if range.from <= durable && range.from > floor {
                 let wanted_to = range.to.min(durable);
                 shared.todo.insert(range.journal, Outgoing { next: range.from, wanted_to, last_bulk: 0, rest });

@@ -75,7 +75,7 @@ impl Replica {
             Verdict::Fault(fault) => self.fault(source.link, &fault),
             Verdict::Accept => {
                 let state = known.journals.entry(journal).or_insert_with(Journal::empty);
-                state.receiving = entry.position();
+                (state.receiving, state.from) = (entry.position(), Some(source.link));
                 state.cites.clone_from(&entry.header.roster_heads);
                 if let Some(asked) = known.asked.get_mut(&journal) {
                     asked.since_ms = self.now.mono_ms;
@@ -87,6 +87,7 @@ impl Replica {
             }
             Verdict::Duplicate => {
                 self.peer_holds(source.link, space, held_by_peer);
+                self.came_again(source.link, space, journal);
                 self.give_back_credit(source);
             }
             Verdict::Gap => {
@@ -100,7 +101,10 @@ impl Replica {
                 self.start_roster_exchange(source.link, space);
             }
             Verdict::Fork => self.check_proof(space, source, Arc::new(entry)),
-            Verdict::Earlier => self.compare_entry(space, source, Arc::new(entry)),
+            Verdict::Earlier => {
+                self.came_again(source.link, space, journal);
+                self.compare_entry(space, source, Arc::new(entry));
+            }
             Verdict::Stray => {
                 self.give_back_credit(source);
                 // What it follows, and was not kept here, is the proof.
@@ -250,8 +254,12 @@ impl Replica {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         known.asked.insert(journal, Asked { link, to, since_ms });
         self.check_asked_at.get_or_insert(since_ms + ASK_MS);
-        let Some(handle) = self.links.get(&link).and_then(|state| state.handle(space)) else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(handle) = state.handle(space) else { return };
         let ranges = vec![known.range(journal, from, to)];
+        if let Some(shared) = state.space_mut(space) {
+            shared.elsewhere.asked(&journal.device);
+        }
         self.note_rests(link, space, &ranges);
         self.send(link, &Frame::Want { handle, more: false, ranges });
     }

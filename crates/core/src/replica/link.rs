@@ -120,11 +120,9 @@ impl Link {
         Some(Spent { scope: shared.scopes.number, ..shared.spent })
     }
 
-    /// An entry became durable: this peer may need it.
-    pub(super) fn new_entry(&mut self, space: SpaceId, journal: JournalId, seq: u64) {
-        if let Some(shared) = self.space_mut(space) {
-            shared.new_entry(journal, seq);
-        }
+    /// An entry became durable: this peer may need it. Whether it is held back.
+    pub(super) fn new_entry(&mut self, space: SpaceId, journal: JournalId, seq: u64) -> bool {
+        self.space_mut(space).is_some_and(|shared| shared.new_entry(journal, seq))
     }
 
     /// Whether the peer knows frames about checkpoints, and floors.
@@ -203,6 +201,7 @@ impl Replica {
         if let Some(device) = state.device
             && !state.spaces.is_empty()
         {
+            self.author_left(device);
             self.notify(Event::PeerDown { device });
         }
         for join in self.joins.values_mut() {

@@ -25,6 +25,7 @@ mod identity;
 mod ingest;
 mod link;
 mod local;
+mod mesh;
 mod offer;
 mod pair;
 mod parts;
@@ -100,6 +101,8 @@ pub struct Replica {
     save_peers_at: Option<u64>,
     /// When questions that got no answer are put to others.
     check_asked_at: Option<u64>,
+    /// When what is held back because peers have it from elsewhere is announced.
+    held_back_at: Option<u64>,
     /// Collections with large documents that rest.
     resting: BTreeSet<(SpaceId, CollectionTag)>,
     /// When a scope that was held back is due to be said.
@@ -170,6 +173,8 @@ pub enum Reason {
     SavePeers,
     /// A question to a peer may have got no answer.
     Asked,
+    /// Entries that were not sent, because peers have them from elsewhere, are due to be announced.
+    HeldBack,
     /// A large document has rested, and entries wait to be applied to it.
     Rested,
     /// What this device wants has changed since it last told its peers.
@@ -232,6 +237,7 @@ impl Replica {
             jobs: BTreeMap::new(),
             save_peers_at: None,
             check_asked_at: None,
+            held_back_at: None,
             resting: BTreeSet::new(),
             scopes_due_at: None,
             paused: pause::read_meta(&boot.meta)?,
@@ -321,9 +327,10 @@ impl Replica {
         let hello = self.links.values().filter_map(Link::hello_deadline).min().map(|at| (at, Reason::Hello));
         let save = self.save_peers_at.map(|at| (at, Reason::SavePeers));
         let asked = self.check_asked_at.map(|at| (at, Reason::Asked));
+        let held_back = self.held_back_at.map(|at| (at, Reason::HeldBack));
         let rested = self.rested_at().map(|at| (at, Reason::Rested));
         let scopes = self.scopes_due_at.map(|at| (at, Reason::Scopes));
-        [hello, save, asked, rested, scopes].into_iter().flatten().min()
+        [hello, save, asked, held_back, rested, scopes].into_iter().flatten().min()
     }
 
     /// Who this device is.
@@ -346,6 +353,9 @@ impl Replica {
         }
         if self.check_asked_at.is_some_and(|at| at <= self.now.mono_ms) {
             self.ask_elsewhere();
+        }
+        if self.held_back_at.is_some_and(|at| at <= self.now.mono_ms) {
+            self.announce_held_back();
         }
         self.wake_rested();
         if self.scopes_due_at.is_some_and(|at| at <= self.now.mono_ms) {

@@ -135,6 +135,8 @@ pub(super) struct Journal {
     pub(super) blocked: Option<(JournalId, u64)>,
     /// What its next entry builds on without saying so: it is not tried again before that comes.
     pub(super) lacks: Option<Lacking>,
+    /// The link that brought the last entry accepted for checking.
+    pub(super) from: Option<LinkId>,
 }
 
 /// An entry that waits to be applied.
@@ -159,6 +161,7 @@ impl Journal {
             opened: BTreeMap::new(),
             blocked: None,
             lacks: None,
+            from: None,
         }
     }
 

@@ -40,11 +40,18 @@ struct Disk {
 #[derive(Debug, Default)]
 struct Held {
     seq: u64,
+    /// Where it ended when the device started: which entries stand before that is not known.
+    began: u64,
     /// Two entries at one place are both kept: they prove a fork.
     recent: BTreeSet<(u64, EntryHash)>,
 }
 
 impl Held {
+    /// As it is found on a disk.
+    fn found(position: Position) -> Held {
+        Held { seq: position.seq, began: position.seq, recent: BTreeSet::from([(position.seq, position.hash)]) }
+    }
+
     fn store(&mut self, position: Position) {
         self.seq = self.seq.max(position.seq);
         self.recent.insert((position.seq, position.hash));
@@ -57,7 +64,8 @@ impl Held {
     fn has(&self, position: Position) -> bool {
         let (least, most) = (EntryHash([0; 32]), EntryHash([255; 32]));
         let mut there = self.recent.range((position.seq, least)..=(position.seq, most)).peekable();
-        position.seq <= self.seq && (there.peek().is_none() || there.any(|(_, hash)| *hash == position.hash))
+        let unknown = position.seq < self.began || there.peek().is_none();
+        position.seq <= self.seq && (unknown || there.any(|(_, hash)| *hash == position.hash))
     }
 }
 
@@ -75,7 +83,7 @@ impl Disk {
         self.news.clear();
         self.views.clear();
         self.held.clear();
-        frontier.for_each(|(journal, position)| self.held.entry(journal).or_default().store(position));
+        self.held.extend(frontier.map(|(journal, position)| (journal, Held::found(position))));
     }
 }
 
@@ -215,8 +223,8 @@ mod tests {
     use super::*;
     use crate::observe::FrameKind;
     use crate::oracle::scene::{
-        DOCUMENT, NOTES, SPACE, acknowledged, handed, history, id, joined, restarted, sent, stored_entry, submitted,
-        title, unchanged,
+        DOCUMENT, NOTES, SPACE, acknowledged, handed, history, id, joined, journal, restarted, sent, stored_entry,
+        submitted, title, unchanged,
     };
 
     fn verdict(events: &[(DeviceNo, What)]) -> Option<String> {
@@ -270,6 +278,21 @@ mod tests {
             assert!(verdict(&[handed(0, 1), sent(0, 1, kind, 1, 1)]).unwrap().contains("not durable"));
             assert_eq!(verdict(&[restarted(0, &[(1, 1)]), sent(0, 1, kind, 1, 1)]), None);
         }
+    }
+
+    /// Seed 3471 of devices in bad hands: a branch that is kept as the proof of a fork says nothing of what else stands there.
+    #[test]
+    fn an_entry_from_before_a_restart_may_be_sent_though_another_branch_was_stored_since() {
+        let of_fork = |seq| {
+            let position = Position { seq, hash: EntryHash([99; 32]) };
+            (0, What::Stored { batch: 9, entries: vec![(journal(1), position)], documents: Vec::new() })
+        };
+        let proof = of_fork(1);
+        let again = [restarted(0, &[(1, 3)]), proof, sent(0, 1, FrameKind::Entry, 1, 1)];
+        assert_eq!(verdict(&again), None);
+        let (device, stored) = stored_entry(0, 1, 1, 1, 7);
+        let fresh = [restarted(0, &[]), (device, stored), of_fork(2), sent(0, 1, FrameKind::Entry, 1, 2)];
+        assert!(verdict(&fresh).unwrap().contains("not durable"));
     }
 
     #[test]

@@ -143,7 +143,9 @@ impl Host {
     /// Its two clocks. The monotonic one stands still while it sleeps.
     pub(super) fn now(&self, world_ms: u64) -> Now {
         let wall_ms = (START_UNIX_MS + world_ms).saturating_add_signed(self.wall_off_ms);
-        Now { mono_ms: world_ms - self.slept_ms, wall_ms }
+        // What still reaches a sleeping device does not let its monotonic clock go on: it would stand still after it woke.
+        let awake_ms = self.asleep.map_or(world_ms, |(since_ms, _)| world_ms.min(since_ms));
+        Now { mono_ms: awake_ms - self.slept_ms, wall_ms }
     }
 
     /// The world's time of a moment on its monotonic clock.

@@ -344,7 +344,7 @@ impl Run<'_> {
             let Some(side) = known.side(device) else { continue };
             if !known.known[1 - side] || known.dead {
                 let wait_ms = self.dice.range(1, CHECK_MS);
-                self.in_ms(wait_ms, Event::Fin { link, side });
+                self.in_ms(wait_ms, Event::Heartbeat { link, side });
             }
         }
     }

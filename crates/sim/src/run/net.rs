@@ -130,6 +130,12 @@ impl Links {
         let mine = self.links.iter().filter(|(_, link)| link.side(device).is_some_and(|side| link.known[side]));
         mine.map(|(link, _)| *link).collect()
     }
+
+    /// The links that somebody else believes to have with a device, and on which side he is.
+    pub(super) fn known_to_peers_of(&self, device: DeviceNo) -> Vec<(u64, usize)> {
+        let theirs = self.links.iter().filter_map(|(link, known)| Some((*link, known, 1 - known.side(device)?)));
+        theirs.filter(|(_, known, side)| known.known[*side]).map(|(link, _, side)| (link, side)).collect()
+    }
 }
 
 impl Link {

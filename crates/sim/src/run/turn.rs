@@ -2,11 +2,12 @@
 
 use farshore_core::batch::CollectionKey;
 
-use super::Run;
 use super::host::Engine;
+use super::{Event, Run};
 use crate::byzantine::peer::RawPeer;
 use crate::byzantine::{Byzantine, ByzantineKind};
 use crate::dice::Dice;
+use crate::limits::REST_LATENCY_MS;
 use crate::observe::{DeviceNo, What};
 
 impl Run<'_> {
@@ -31,13 +32,20 @@ impl Run<'_> {
         host.engine = Engine::Byzantine(Box::new(Byzantine::new(kind, peer, dice)));
     }
 
-    /// With the last fault, those in bad hands leave: what is asked at rest is whether the honest have come to terms.
+    /// With the last fault, those in bad hands leave: what is asked at rest is whether the honest have come to terms. All
+    /// hear of it, also those who woke with a link that was dead: to find that out takes heartbeats, whoever was there.
     pub(super) fn leave(&mut self) {
         for device in 0..self.hosts.len() {
-            if self.hosts[device].turned && self.hosts[device].runs() {
+            if !self.hosts[device].turned {
+                continue;
+            }
+            if self.hosts[device].runs() {
                 self.end_life(device);
                 self.close_links(device, false);
                 self.hosts[device].engine = Engine::Off;
+            }
+            for (link, side) in self.links.known_to_peers_of(device) {
+                self.in_ms(REST_LATENCY_MS, Event::Heartbeat { link, side });
             }
         }
     }

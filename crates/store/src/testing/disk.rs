@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-use super::Random;
+use super::{Image, Random};
 
 /// What a disk writes whole or not at all, in bytes. Disks of today write 4096; 512 is the least that any promises.
 pub const SECTOR_BYTES: u64 = 512;
@@ -66,8 +66,8 @@ enum Sides {
 #[derive(Default)]
 struct State {
     sides: Sides,
-    live: Vec<u8>,
-    durable: Vec<u8>,
+    live: Image,
+    durable: Image,
     pending: Vec<Op>,
     recording: Option<Vec<Op>>,
     operations: u64,
@@ -101,8 +101,8 @@ impl Disk {
     }
 
     /// A disk that holds `image`, durably.
-    pub fn from_image(image: Vec<u8>) -> Self {
-        let disk = Disk::new();
+    pub fn from_image(image: impl Into<Image>) -> Self {
+        let (disk, image) = (Disk::new(), image.into());
         {
             let mut state = disk.state();
             state.durable = image.clone();
@@ -113,21 +113,21 @@ impl Disk {
 
     /// A disk that holds `image` and does not keep apart what is durable: for a process whose operations are recorded and
     /// done again on [`Disk::durable`].
-    pub fn live(image: Vec<u8>) -> Self {
+    pub fn live(image: impl Into<Image>) -> Self {
         let disk = Disk::new();
-        (disk.state().sides, disk.state().live) = (Sides::Live, image);
+        (disk.state().sides, disk.state().live) = (Sides::Live, image.into());
         disk
     }
 
     /// A disk that holds `image`, durably, and is only ever given operations and cut: nobody reads it.
-    pub fn durable(image: Vec<u8>) -> Self {
+    pub fn durable(image: impl Into<Image>) -> Self {
         let disk = Disk::new();
-        (disk.state().sides, disk.state().durable) = (Sides::Durable, image);
+        (disk.state().sides, disk.state().durable) = (Sides::Durable, image.into());
         disk
     }
 
     /// What a reader of the disk sees now.
-    pub fn image(&self) -> Vec<u8> {
+    pub fn image(&self) -> Image {
         self.state().read()
     }
 
@@ -198,7 +198,7 @@ impl Disk {
     }
 
     /// What is on the disk that [`Disk::after`] gives.
-    pub fn image_after(&self, loss: Loss, random: &mut Random) -> Vec<u8> {
+    pub fn image_after(&self, loss: Loss, random: &mut Random) -> Image {
         let state = self.state();
         let mut image = match loss {
             Loss::Kill => return state.read(),
@@ -220,7 +220,7 @@ impl Disk {
 }
 
 impl State {
-    fn read(&self) -> Vec<u8> {
+    fn read(&self) -> Image {
         if self.sides != Sides::Durable {
             return self.live.clone();
         }
@@ -268,31 +268,24 @@ impl State {
     }
 }
 
-/// Does an operation to an image. A write past the end extends it, as a file system does.
-fn change(image: &mut Vec<u8>, op: &Op) {
+/// Does an operation to an image.
+fn change(image: &mut Image, op: &Op) {
     match op {
-        Op::Write(offset, data) => {
-            let start = *offset as usize;
-            let end = start + data.len();
-            if image.len() < end {
-                image.resize(end, 0);
-            }
-            image[start..end].copy_from_slice(data);
-        }
-        Op::SetLen(length) => image.resize(*length as usize, 0),
+        Op::Write(offset, data) => image.write(*offset as usize, data),
+        Op::SetLen(length) => image.resize(*length as usize),
         Op::Sync => {}
     }
 }
 
 /// Writes some of the sectors that `data` covers.
-fn tear(image: &mut Vec<u8>, offset: u64, data: &[u8], random: &mut Random) {
+fn tear(image: &mut Image, offset: u64, data: &[u8], random: &mut Random) {
     let mut at = 0;
     while at < data.len() {
         let here = offset + at as u64;
         let rest = (SECTOR_BYTES - here % SECTOR_BYTES) as usize;
         let end = (at + rest).min(data.len());
         if random.below(2) == 0 {
-            change(image, &Op::Write(here, data[at..end].to_vec()));
+            image.write(here as usize, &data[at..end]);
         }
         at = end;
     }
@@ -312,9 +305,10 @@ impl StorageBackend for DiskBackend {
             return Err(io::Error::other("the disk is broken, on purpose"));
         }
         state.bytes_read += out.len() as u64;
-        let found = usize::try_from(offset).ok().and_then(|start| state.live.get(start..start.checked_add(out.len())?));
-        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        match usize::try_from(offset).is_ok_and(|start| state.live.read(start, out)) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
