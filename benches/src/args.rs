@@ -39,6 +39,8 @@ pub(crate) enum Command {
     P8(Scenario),
     /// Size of a store
     P12(Scenario),
+    /// Edits beside a peer that stops reading and one that floods
+    Neighbours(Scenario),
     /// A recorded paper typed through two nodes
     Paper(Scenario),
     /// All of them but the paper

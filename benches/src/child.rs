@@ -109,6 +109,24 @@ impl Child {
         }
     }
 
+    /// What documents a command that was asked before has written: their ids, and when the last was acknowledged.
+    pub(crate) fn written(&mut self) -> Result<(Vec<String>, u64), String> {
+        match self.answer()? {
+            Answer::Documents { ids, done_ns, .. } => Ok((ids, done_ns)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sends the process a signal by its name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) -> Result<(), String> {
+        let status = process::Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("kill -s {name}: {status}")),
+            Err(error) => Err(format!("kill -s {name}: {error}")),
+        }
+    }
+
     pub(crate) fn times(&mut self) -> Result<Vec<u64>, String> {
         match self.answer()? {
             Answer::Times(times) => Ok(times),

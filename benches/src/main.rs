@@ -42,8 +42,9 @@ fn run(command: Command) -> Result<(), String> {
         Command::P7(options) => (&["p7"][..], options),
         Command::P8(options) => (&["p8"][..], options),
         Command::P12(options) => (&["p12"][..], options),
+        Command::Neighbours(options) => (&["neighbours"][..], options),
         Command::Paper(options) => (&["paper"][..], options),
-        Command::All(options) => (&["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p12"][..], options),
+        Command::All(options) => (&["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p12", "neighbours"][..], options),
     };
     scenario::run(names, &options)
 }

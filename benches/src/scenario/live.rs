@@ -63,15 +63,30 @@ pub(super) fn streaming(lab: &Lab<'_>, idle: u32, _: u32) -> Result<Vec<Values>,
 }
 
 /// Paced edits: how long until the other's watcher shows each.
-fn typed(pair: &mut Pair, document: &str, from: u64, count: u64, every_us: u64) -> Result<Values, String> {
+pub(super) fn typed(pair: &mut Pair, document: &str, from: u64, count: u64, every_us: u64) -> Result<Values, String> {
     // Open edits are not waited for: a device that cannot keep up shows it in the times.
-    let mut values = watched(pair, document, from, count, every_us, count as usize, |began, _, seen| {
-        let mut lags: Vec<f64> = began.iter().zip(seen).map(|(began, seen)| ms(seen.saturating_sub(*began))).collect();
-        lags.sort_by(f64::total_cmp);
-        values([("lag_p50_ms", percentile(&lags, 50)), ("lag_p99_ms", percentile(&lags, 99))])
-    })?;
+    let mut values =
+        watched(pair, document, from, count, every_us, count as usize, |began, _, seen| lags(began, seen))?;
     each(&mut values, count);
     Ok(values)
+}
+
+/// The same while others are busy: nothing settles, and what it costs is not told apart.
+pub(super) fn typed_beside(
+    pair: &mut Pair,
+    document: &str,
+    from: u64,
+    count: u64,
+    every_us: u64,
+) -> Result<Values, String> {
+    let (began, _, seen) = counted(pair, document, from, count, every_us, count as usize)?;
+    Ok(lags(&began, &seen))
+}
+
+fn lags(began: &[u64], seen: &[u64]) -> Values {
+    let mut lags: Vec<f64> = began.iter().zip(seen).map(|(began, seen)| ms(seen.saturating_sub(*began))).collect();
+    lags.sort_by(f64::total_cmp);
+    values([("lag_p50_ms", percentile(&lags, 50)), ("lag_p99_ms", percentile(&lags, 99))])
 }
 
 /// Lets Ada edit and Ben watch; `figures` gets when each edit began, when the last was acknowledged, and when each was seen.
@@ -85,20 +100,33 @@ fn watched(
     figures: impl FnOnce(&[u64], u64, &[u64]) -> Values,
 ) -> Result<Values, String> {
     pair.settle()?;
-    pair.ben.done(Command::Watch(document.to_owned()))?;
     let before = pair.mark()?;
+    let (began, acknowledged_ns, seen) = counted(pair, document, from, count, every_us, in_flight)?;
+    pair.settle()?;
+    let mut values = pair.mark()?.spent(&before);
+    values.extend(figures(&began, acknowledged_ns, &seen));
+    Ok(values)
+}
+
+/// When each edit began, when the last was acknowledged, and when each was seen.
+fn counted(
+    pair: &mut Pair,
+    document: &str,
+    from: u64,
+    count: u64,
+    every_us: u64,
+    in_flight: usize,
+) -> Result<(Vec<u64>, u64, Vec<u64>), String> {
+    pair.ben.done(Command::Watch(document.to_owned()))?;
     pair.ben.ask(&Command::Observe { from, count })?;
     pair.ada.ask(&Command::Count { document: document.to_owned(), from, count, every_us, in_flight })?;
     let mut began = pair.ada.times()?;
     let acknowledged_ns = began.pop().ok_or("no times")?;
     let seen = pair.ben.times()?;
-    pair.settle()?;
-    let mut values = pair.mark()?.spent(&before);
     if began.is_empty() || began.len() != seen.len() {
         return Err(format!("{} edits were made and {} seen", began.len(), seen.len()));
     }
-    values.extend(figures(&began, acknowledged_ns, &seen));
-    Ok(values)
+    Ok((began, acknowledged_ns, seen))
 }
 
 /// Adds what one edit cost.

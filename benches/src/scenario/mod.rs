@@ -2,6 +2,7 @@
 
 mod live;
 mod local;
+mod neighbours;
 mod paper;
 mod sync;
 
@@ -62,6 +63,14 @@ const PLANS: &[Plan] = &[
     Plan { name: "p7", cases: &[20_000], samod: &[], run: local::writes, repeats: false, flushes: true },
     Plan { name: "p8", cases: &[100_000], samod: &[], run: local::open, repeats: true, flushes: false },
     Plan { name: "p12", cases: &[1_000, 100_000], samod: &[1_000], run: local::size, repeats: false, flushes: false },
+    Plan {
+        name: "neighbours",
+        cases: &[50_000],
+        samod: &[],
+        run: neighbours::disturbed,
+        repeats: true,
+        flushes: false,
+    },
     Plan { name: "paper", cases: &[6_000], samod: &[], run: paper::typed, repeats: false, flushes: false },
 ];
 

@@ -182,7 +182,7 @@ pub enum Event {
         /// The link.
         link: LinkId,
     },
-    /// A device's link went down.
+    /// The last link with a device that shares a space went down.
     PeerDown {
         /// The device.
         device: DeviceId,

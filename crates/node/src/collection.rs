@@ -116,7 +116,8 @@ impl<T> Collection<T> {
     }
 
     /// Carries out edits of any documents of the collection as one request: what the other writing methods are made of. It
-    /// returns when those that were accepted are durable.
+    /// returns when those that were accepted are durable. Requests that are under way at the same time are carried out in any
+    /// order: who needs one after another awaits it, or puts both into one request.
     ///
     /// # Errors
     /// When nothing was done; what was refused for one document is in its own result, in the order of `edits`.

@@ -109,12 +109,12 @@ pub enum EventKind {
         /// How long it took, in milliseconds.
         took_ms: u64,
     },
-    /// A device was authenticated on a link and shares a space.
+    /// A device that shares a space was authenticated on a link, and there was none with it before.
     PeerUp {
         /// The device.
         device: DeviceId,
     },
-    /// Its link is gone.
+    /// Its last link is gone.
     PeerDown {
         /// The device.
         device: DeviceId,

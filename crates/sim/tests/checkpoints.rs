@@ -10,6 +10,7 @@ use farshore_core::input::{DocEdit, DocOp, LinkId, Request};
 use farshore_core::output::{CheckpointMade, Event, Reply};
 use farshore_core::record::DocRecord;
 use farshore_core::role::Role;
+use farshore_core::subscription::Priority;
 use farshore_core::value::Value;
 use farshore_sim::World;
 
@@ -506,5 +507,32 @@ fn edits_made_while_a_checkpoint_comes_in_are_kept_beside_it() {
     let mine = Value::decode(&views[&DocumentId([3; 16])]).unwrap();
     assert_eq!(mine.get("mine"), Some(&Value::Int(7)));
     assert!(views.contains_key(&DocumentId([99; 16])));
+    assert_peaceful(&world);
+}
+
+#[test]
+fn a_checkpoint_that_is_no_longer_wanted_stops_coming_and_goes_on_when_it_is_wanted_again() {
+    let (mut world, key, made) = many_chunks(72);
+    until_parts(&mut world, 0, 2, 3);
+    let choose = |world: &mut World, priority| {
+        world.clock_ms += 1_100; // Peers are told at most once a second.
+        let request = Request::Subscribe { space: key.space, pattern: "blobs".into(), priority };
+        let now = world.now();
+        world.devices[2].ask(now, request);
+    };
+    choose(&mut world, Some(Priority::Manual));
+    let before = world.devices[0].counts.bytes;
+    world.run();
+    world.pass(60_000);
+    let (sent, held) = (world.devices[0].counts.bytes - before, committed(&world, 2));
+    assert!(held > 0 && held < made.bytes, "{held} of {}", made.bytes);
+    assert!(sent <= 1 << 20, "{sent} bytes: more than was under way when it said that it does not want it");
+    let before = world.devices[0].counts.bytes;
+    choose(&mut world, None);
+    world.run();
+    let sent = world.devices[0].counts.bytes - before;
+    assert!(sent <= made.bytes - held + 6_000, "{sent} bytes, though {held} of {} were there", made.bytes);
+    assert_eq!(spared(&world, 2), 410);
+    assert_same(&world, key, 0, 2);
     assert_peaceful(&world);
 }

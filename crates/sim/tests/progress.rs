@@ -142,3 +142,20 @@ fn what_comes_is_told_before_what_follows_from_it_and_every_entry_once() {
     let began = order[up..].iter().position(|event| matches!(event, Event::SyncStarted { .. })).unwrap();
     assert!(order[up + began..].iter().any(|event| matches!(event, Event::InSync { .. })), "{order:?}");
 }
+
+#[test]
+fn a_peer_is_down_when_its_last_link_is() {
+    let mut world = World::new(32, 2);
+    world.found("home", "notes", Role::Writer);
+    let (first, second) = (world.link(0, 1), world.link(1, 0));
+    world.run();
+    let downs = |world: &World| {
+        world.devices.iter().map(|d| d.events.iter().filter(|e| matches!(e, Event::PeerDown { .. })).count()).collect()
+    };
+    let before: Vec<usize> = downs(&world);
+    world.cut(first);
+    world.run();
+    assert_eq!(downs(&world), before);
+    world.cut(second);
+    assert_eq!(downs(&world), before.iter().map(|count| count + 1).collect::<Vec<_>>());
+}

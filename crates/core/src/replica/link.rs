@@ -200,6 +200,7 @@ impl Replica {
         }
         if let Some(device) = state.device
             && !state.spaces.is_empty()
+            && !self.links.values().any(|other| other.device == Some(device) && !other.spaces.is_empty())
         {
             self.author_left(device);
             self.notify(Event::PeerDown { device });

@@ -20,7 +20,7 @@ const PIECE_OVERHEAD: usize = 1 + 8 + 32 + 4 + 4 + 4;
 /// A checkpoint that a peer is being sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fetching {
-    slot: Slot,
+    pub(super) slot: Slot,
     fetch: Fetch,
 }
 

@@ -678,6 +678,31 @@ impl Replica {
         replaced
     }
 
+    /// What is compared on a link has changed: a checkpoint that is no longer wanted stops coming in, and going out. What is
+    /// here of it stays, and it goes on from there when it is wanted again.
+    pub(super) fn stop_unwanted(&mut self, link: LinkId, space: SpaceId) {
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
+        let of_slot = |slot: Slot| known.checkpoints.values().find(|held| held.slot == slot);
+        let sent = shared.fetching.and_then(|fetching| of_slot(fetching.slot));
+        if sent.is_some_and(|held| !shared.scopes.theirs.wants(&held.signed.head.statement.collection)) {
+            shared.fetching = None;
+        }
+        let wanted = &known.scope;
+        let unwanted = known.loading.iter_mut().filter(|(collection, loading)| {
+            loading.link == Some(link) && loading.stage == Stage::Fetching && !wanted.wants(collection)
+        });
+        let mut owed = 0;
+        for (_, loading) in unwanted {
+            owed += std::mem::take(&mut loading.owed);
+            (loading.link, loading.active) = (None, false);
+        }
+        if owed > 0 {
+            self.give_back_credit(Source::new(link, Class::Bulk, owed as usize, self.now.mono_ms));
+        }
+        self.fetch_next(space, link);
+    }
+
     /// Checkpoints that this link was sending.
     pub(super) fn checkpoint_link_down(&mut self, link: LinkId) {
         for (space, collection) in self.coming_on(|loading| loading.link == Some(link)) {

@@ -316,6 +316,7 @@ impl Replica {
         known.partials.retain(|id, _| id.device == self.identity.device || wanted.wants(&id.collection));
         let asked: Vec<JournalId> =
             known.asked.iter().filter(|(_, asked)| asked.link == link).map(|(id, _)| *id).collect();
+        self.stop_unwanted(link, space);
         self.restart_exchange(link, space);
         for journal in asked {
             self.ask(space, journal);

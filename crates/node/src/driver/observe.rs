@@ -245,7 +245,10 @@ impl Driver {
                 if self.peers.len() == 1 {
                     observer.session.online();
                 }
-                observer.tell(EventKind::PeerUp { device });
+                // A second link, which takes over from the first, is no news.
+                if self.peers.values().filter(|linked| **linked == device).count() == 1 {
+                    observer.tell(EventKind::PeerUp { device });
+                }
             }
             CoreEvent::PeerDown { device } => {
                 let gone = observer.gone.take().filter(|(_, whose, _)| *whose == device);
