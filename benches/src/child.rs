@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use farshore_bench_device::{Answer, Command, Usage};
 
-/// A device that has not answered for this long will not: the longest honest answer is samod's sync of 4,000 documents.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// A device that has not answered for this long will not: the longest honest answers are samod's sync of 4,000 documents, and 6,000
+/// keystrokes at ten a second.
+const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// An engine: what its device processes are.
 #[derive(Debug, Clone)]

@@ -32,6 +32,7 @@ pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Valu
     }
     let document = ids.first().ok_or("no document")?.clone();
     let mut pair = Pair { ada: third, ben: hub };
+    let mut written = ids;
     let mut all = Vec::new();
     for run in 0..runs {
         let from = u64::from(run) * 2 * EDITS;
@@ -44,8 +45,9 @@ pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Valu
         let typed_ns = clock::now_ns() - began_ns;
         let (flooded, done_ns) = flooder.written()?;
         stopped.signal("CONT")?;
+        written.extend(flooded);
         for child in [&mut pair.ben, &mut pair.ada, &mut stopped] {
-            child.done(Command::Await(flooded.clone()))?;
+            child.done(Command::Await(written.clone()))?;
         }
         let mut values = Values::new();
         let of = |values: &Values, name: &str| values.get(name).copied().unwrap_or(0.0);

@@ -129,3 +129,13 @@ fn no_seed_in_which_devices_change_what_they_keep_up_breaks_a_guarantee() {
     // Most find a device that runs, and a collection that the app has.
     assert!(choices > 100, "{choices} subscriptions and pauses were changed");
 }
+
+/// Devices that join late begin with checkpoints, and hold what all hold.
+#[test]
+fn worlds_with_checkpoints_keep_every_promise() {
+    let mut loaded = 0;
+    for seed in 0..12 {
+        loaded += sound(&plan_of(seed, Profile::Checkpoints), Options::default()).checkpoints_loaded;
+    }
+    assert!(loaded > 4, "{loaded} checkpoints were loaded");
+}

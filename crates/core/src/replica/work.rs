@@ -591,9 +591,13 @@ fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(Journ
     let mut applied: BTreeMap<JournalId, u64> = BTreeMap::new();
     let mut picked = Vec::new();
     let mut bytes = 0;
+    // First one entry of each journal, the small ones before all, so that whoever writes much does not hold up who writes little.
+    let mut one_each = true;
+    let mut order: Vec<JournalId> = work.unapplied.iter().copied().collect();
+    order.sort_by_cached_key(|id| next_bytes(space, id));
     loop {
         let before = picked.len();
-        for id in &work.unapplied {
+        for id in &order {
             let Some(journal) =
                 space.journals.get(id).filter(|journal| !journal.state.closed && journal.lacks.is_none())
             else {
@@ -622,11 +626,24 @@ fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(Journ
                 bytes += size;
                 applied.insert(*id, next);
                 picked.push((*id, opened.position));
+                if one_each {
+                    break;
+                }
             }
         }
         if picked.len() == before || bytes >= APPLY_BYTES {
             return picked;
         }
+        one_each = false;
+    }
+}
+
+/// Payload bytes of the next entry of a journal, if it is in memory.
+fn next_bytes(space: &Space, id: &JournalId) -> usize {
+    let next = space.journals.get(id).and_then(|journal| journal.opened.get(&(journal.state.applied + 1)));
+    match next.map(|opened| &opened.content) {
+        Some(Content::Items(_, bytes)) => *bytes,
+        _ => 0,
     }
 }
 

@@ -48,6 +48,9 @@ pub fn draw(dice: &mut Dice<'_>, seed: u64, profile: Profile) -> Plan {
     if profile == Profile::Selective {
         choices(dice, &mut setup, &mut actions);
     }
+    if profile == Profile::Checkpoints {
+        checkpoints(dice, &mut setup, &mut actions);
+    }
     actions.sort_by_key(|timed| timed.at_ms);
     Plan { setup, actions }
 }
@@ -68,7 +71,7 @@ fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
             edits: dice.range(1, 40) as usize,
             faults: dice.below(13) as usize,
         },
-        Profile::Mixed | Profile::Selective | Profile::Quiet => {
+        Profile::Mixed | Profile::Selective | Profile::Checkpoints | Profile::Quiet => {
             let devices = match dice.below(100) {
                 0..10 => dice.range(2, 4),
                 10..75 => 5,
@@ -203,6 +206,24 @@ fn choices(dice: &mut Dice<'_>, setup: &mut Setup, actions: &mut Vec<Timed>) {
             }
         };
         actions.push(Timed { at_ms, action });
+    }
+}
+
+/// Checkpoints, and devices that join when there are some. All can reach all: one that has yet to join would break a line.
+fn checkpoints(dice: &mut Dice<'_>, setup: &mut Setup, actions: &mut Vec<Timed>) {
+    setup.topology = Topology::Mesh;
+    let count = setup.members.len();
+    for member in setup.members.iter_mut().skip(1) {
+        if dice.percent(50) {
+            member.joins_ms = dice.range(setup.end_ms / 3, setup.end_ms * 9 / 10);
+        }
+    }
+    for _ in 0..dice.range(8, 24) {
+        let at_ms = dice.range(begin_ms(setup), setup.end_ms);
+        // An admin's is believed at once; of writers two must agree.
+        let device = if dice.percent(50) { 0 } else { dice.index(count) };
+        let collection = dice.index(CHOSEN_COLLECTIONS);
+        actions.push(Timed { at_ms, action: Action::Checkpoint { device, collection } });
     }
 }
 

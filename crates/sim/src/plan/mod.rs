@@ -174,6 +174,13 @@ pub enum Action {
         /// Whether it is paused.
         paused: bool,
     },
+    /// A user asks for a checkpoint of a collection, for those who join later.
+    Checkpoint {
+        /// On which device.
+        device: DeviceNo,
+        /// Which, by its place among the app's.
+        collection: usize,
+    },
     /// A fault begins.
     Fault(Fault),
     /// A device falls into bad hands.
@@ -260,6 +267,7 @@ impl Plan {
                 | Action::SyncNow { device }
                 | Action::Subscribe { device, .. }
                 | Action::Pause { device, .. }
+                | Action::Checkpoint { device, .. }
                 | Action::Turn { device, .. } => vec![*device],
                 Action::Fault(fault) => fault.devices(),
             };

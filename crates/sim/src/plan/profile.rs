@@ -13,6 +13,8 @@ pub enum Profile {
     /// The world of [`Profile::Mixed`], all of whose devices reach one another, with users who change what their devices keep up
     /// and pause them.
     Selective,
+    /// The world of [`Profile::Mixed`], in which many devices join late, and users ask for checkpoints to begin with.
+    Checkpoints,
     /// The same world as [`Profile::Mixed`] without faults.
     Quiet,
     /// 30 devices, one edit per 10 minutes each, a week long, with the faults of a week.
@@ -26,10 +28,11 @@ pub enum Profile {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Profile; 7] = [
+    pub const ALL: [Profile; 8] = [
         Profile::Mixed,
         Profile::Byzantine,
         Profile::Selective,
+        Profile::Checkpoints,
         Profile::Quiet,
         Profile::Week,
         Profile::Busy,
@@ -42,6 +45,7 @@ impl Profile {
             Profile::Mixed => "mixed",
             Profile::Byzantine => "byzantine",
             Profile::Selective => "selective",
+            Profile::Checkpoints => "checkpoints",
             Profile::Quiet => "quiet",
             Profile::Week => "week",
             Profile::Busy => "busy",
@@ -62,7 +66,8 @@ impl FromStr for Profile {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Profile::ALL.into_iter().find(|profile| profile.name() == text);
         found.ok_or_else(|| {
-            format!("no profile `{text}`; there are mixed, byzantine, selective, quiet, week, busy and small")
+            let names: Vec<&str> = Profile::ALL.iter().map(|profile| profile.name()).collect();
+            format!("no profile `{text}`; there are {}", names.join(", "))
         })
     }
 }

@@ -297,11 +297,14 @@ fn written_bytes(group: &[Batch]) -> u64 {
     COMMIT_BYTES + 2 * rows as u64
 }
 
-/// The entries that a batch holds.
+/// The entries that a batch holds, and those at the ends to which it brings journals by a checkpoint.
 pub(super) fn entries(batch: &Batch) -> Vec<(JournalId, Position)> {
     let ops = batch.ops.iter();
     let entries = ops.filter_map(|op| match op {
         StoreOp::PutEntry { journal, position, .. } => Some((*journal, *position)),
+        StoreOp::PutJournal { journal, state, .. } if state.floor > 0 && state.floor == state.held.seq => {
+            Some((*journal, state.held))
+        }
         _ => None,
     });
     entries.collect()

@@ -40,6 +40,7 @@ pub(super) enum Asked {
     SyncNow,
     /// A subscription or a pause.
     Choose,
+    Checkpoint,
 }
 
 /// A peer that the core wants to be linked with.

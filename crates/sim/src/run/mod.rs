@@ -81,6 +81,8 @@ pub struct Outcome {
     pub idle_acts: u64,
     /// Subscriptions and pauses that users changed.
     pub choices: u64,
+    /// Checkpoints with which devices began.
+    pub checkpoints_loaded: u64,
     /// Virtual milliseconds in all.
     pub virtual_ms: u64,
     /// From the end of the faults until everything had converged, in round trips of the healed network.
@@ -470,6 +472,7 @@ impl<'a> Run<'a> {
             Action::SyncNow { device } => self.sync_now(*device),
             Action::Subscribe { device, collection, priority } => self.choose(*device, *collection, *priority),
             Action::Pause { device, paused } => self.pause(*device, *paused),
+            Action::Checkpoint { device, collection } => self.checkpoint(*device, *collection),
             Action::Fault(fault) => self.fault(fault),
             Action::Turn { device, kind } => self.turn(*device, *kind),
         }

@@ -232,6 +232,10 @@ impl Run<'_> {
                 self.see(device, What::NewIncarnation { incarnation, reason });
             }
             CoreEvent::RosterChanged { .. } | CoreEvent::PeerUp { .. } | CoreEvent::PeerDown { .. } => {}
+            CoreEvent::CheckpointLoaded { .. } => self.outcome.checkpoints_loaded += 1,
+            CoreEvent::CheckpointRefused { reason, .. } => {
+                self.watch.violate("app", self.now_ms, Some(device), format!("a checkpoint was refused: {reason}"));
+            }
             CoreEvent::Invited { .. } => {}
             _ => {}
         }

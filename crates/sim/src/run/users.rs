@@ -99,6 +99,8 @@ impl Run<'_> {
             (Asked::Join, Err(error)) => self.join_refused(device, &error),
             (Asked::Ids, Ok(reply)) => self.hosts[device].ids = Some(reply),
             (Asked::SyncNow | Asked::Choose, Ok(_)) => {}
+            // Refused where there is nothing to hold yet, or another one is being made; a reader's always.
+            (Asked::Checkpoint, Ok(Reply::Checkpoint(_)) | Err(_)) => {}
             (asked, result) => {
                 let what = format!("{asked:?} was answered by {result:?}");
                 self.watch.violate("answers", self.now_ms, Some(device), what);
@@ -227,6 +229,13 @@ impl Run<'_> {
             false => Request::Resume { space: Some(space) },
         };
         self.request(device, Asked::Choose, request);
+    }
+
+    pub(super) fn checkpoint(&mut self, device: DeviceNo, collection: usize) {
+        let (Some(space), Some(tag)) = (self.space, self.collections.get(collection).copied()) else { return };
+        if self.hosts[device].usable() {
+            self.request(device, Asked::Checkpoint, Request::Checkpoint { space, collection: tag });
+        }
     }
 
     /// Every device wants everything again, and none is paused: what they left out meanwhile must come now.

@@ -1,0 +1,57 @@
+//! Whoever writes much does not hold up who writes little.
+
+use farshore_core::batch::CollectionKey;
+use farshore_core::id::DocumentId;
+use farshore_core::input::{DocEdit, DocOp, Request};
+use farshore_core::output::{Event, Reply};
+use farshore_core::role::Role;
+use farshore_core::value::Value;
+use farshore_sim::World;
+
+fn write(world: &mut World, device: usize, key: CollectionKey, documents: u32) -> Vec<DocumentId> {
+    let id = |number: u32| {
+        let mut id = [device as u8; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        DocumentId(id)
+    };
+    let content = || Value::Map([("text".to_owned(), Value::Str("x".repeat(200)))].into());
+    let ids: Vec<DocumentId> = (0..documents).map(id).collect();
+    let edits =
+        ids.iter().map(|id| DocEdit { document: *id, keyed: false, op: DocOp::Create(content()) }).collect::<Vec<_>>();
+    let now = world.now();
+    let edit = Request::Edit { space: key.space, collection: key.collection, edits };
+    let Reply::Edited(results) = world.devices[device].ask(now, edit) else { panic!("an edit is answered") };
+    assert!(results.iter().all(Result::is_ok));
+    ids
+}
+
+/// Entries of two authors wait to be applied: thousands of documents of one, and one of the other. Authors have no order among
+/// themselves that would help: each of the two is the one that writes little, in its turn.
+#[test]
+fn among_entries_that_wait_the_small_ones_of_every_author_come_first() {
+    for (much, little) in [(0, 1), (1, 0)] {
+        let mut world = World::new(91, 3);
+        let key = world.found("home", "notes", Role::Writer);
+        let suspended = |world: &mut World, suspended| {
+            let now = world.now();
+            assert_eq!(world.devices[2].ask(now, Request::SetSuspended(suspended)), Reply::Done);
+        };
+        suspended(&mut world, true);
+        let flood = write(&mut world, much, key, 3_000);
+        let one = write(&mut world, little, key, 1);
+        world.link(0, 2);
+        world.link(1, 2);
+        world.run();
+        world.devices[2].events.clear();
+        suspended(&mut world, false);
+        world.run();
+        let changed = world.devices[2].events.iter().filter_map(|event| match event {
+            Event::Changed { documents, .. } => Some(documents.clone()),
+            _ => None,
+        });
+        let turns: Vec<Vec<DocumentId>> = changed.collect();
+        assert!(turns.len() > 1, "all in one turn: nobody waited for anybody");
+        assert!(turns[0].contains(&one[0]), "the one that writes little waited for {} turns", turns.len());
+        assert_eq!(turns.iter().map(Vec::len).sum::<usize>(), flood.len() + 1);
+    }
+}
