@@ -8,21 +8,20 @@ use farshore_core::role::Role;
 use farshore_core::value::Value;
 use farshore_sim::World;
 
+/// Documents of an entry each.
 fn write(world: &mut World, device: usize, key: CollectionKey, documents: u32) -> Vec<DocumentId> {
-    let id = |number: u32| {
+    let written = (0..documents).map(|number| {
         let mut id = [device as u8; 16];
         id[..4].copy_from_slice(&number.to_be_bytes());
+        let content = Value::Map([("text".to_owned(), Value::Str("x".repeat(200)))].into());
+        let edit = DocEdit { document: DocumentId(id), keyed: false, op: DocOp::Create(content) };
+        let edit = Request::Edit { space: key.space, collection: key.collection, edits: vec![edit] };
+        let now = world.now();
+        let Reply::Edited(results) = world.devices[device].ask(now, edit) else { panic!("an edit is answered") };
+        assert!(results.iter().all(Result::is_ok));
         DocumentId(id)
-    };
-    let content = || Value::Map([("text".to_owned(), Value::Str("x".repeat(200)))].into());
-    let ids: Vec<DocumentId> = (0..documents).map(id).collect();
-    let edits =
-        ids.iter().map(|id| DocEdit { document: *id, keyed: false, op: DocOp::Create(content()) }).collect::<Vec<_>>();
-    let now = world.now();
-    let edit = Request::Edit { space: key.space, collection: key.collection, edits };
-    let Reply::Edited(results) = world.devices[device].ask(now, edit) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok));
-    ids
+    });
+    written.collect()
 }
 
 /// Entries of two authors wait to be applied: thousands of documents of one, and one of the other. Authors have no order among
