@@ -65,7 +65,7 @@ const PLANS: &[Plan] = &[
     Plan { name: "p12", cases: &[1_000, 100_000], samod: &[1_000], run: local::size, repeats: false, flushes: false },
     Plan {
         name: "neighbours",
-        cases: &[50_000],
+        cases: &[20_000],
         samod: &[],
         run: neighbours::disturbed,
         repeats: true,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use farshore_bench_device::{Command, clock};
+use farshore_bench_device::Command;
 
 use super::live::{typed, typed_beside};
-use super::{Lab, Pair, ms};
+use super::{Lab, Pair};
 use crate::record::Values;
 
 /// Edits of the third peer while all is calm, and again while its neighbours misbehave; and the time between them.
@@ -14,8 +14,12 @@ const EVERY_US: u64 = 10_000;
 /// How long the flood may grow before the edits begin.
 const SWELL: Duration = Duration::from_millis(300);
 
-/// Four devices. The hub is linked with all; the third peer edits one document, and the hub watches it. Of the two others one is
-/// stopped as a process, so that its sockets stay open and nobody reads them, and one writes `flood` documents as fast as it can.
+/// Four devices, linked with one another. The third peer edits one document, and the hub watches it. Of the two others one is
+/// stopped as a process, so that its sockets stay open and nobody reads them. The other floods: it comes back with `flood`
+/// documents that it wrote while it was away; and then it writes as many as fast as it can.
+///
+/// All four share the machine's cores. What the flooder does in the first case is little but sending, so that what is measured
+/// is what it does to others; in the second it takes a core for itself.
 pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Values>, String> {
     let mut hub = lab.open("hub", true, None)?.0;
     hub.done(Command::Found)?;
@@ -26,39 +30,52 @@ pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Valu
         guests.push(guest);
     }
     let [mut third, mut stopped, mut flooder] = <[_; 3]>::try_from(guests).map_err(|_| "three guests")?;
-    let (ids, _) = third.documents(Command::Fill { from: 0, count: 1 })?;
+    let (mut written, _) = third.documents(Command::Fill { from: 0, count: 1 })?;
     for other in [&mut hub, &mut stopped, &mut flooder] {
-        other.done(Command::Await(ids.clone()))?;
+        other.done(Command::Await(written.clone()))?;
     }
-    let document = ids.first().ok_or("no document")?.clone();
+    let document = written.first().ok_or("no document")?.clone();
     let mut pair = Pair { ada: third, ben: hub };
-    let mut written = ids;
-    let mut all = Vec::new();
-    for run in 0..runs {
-        let from = u64::from(run) * 2 * EDITS;
-        let calm = typed(&mut pair, &document, from, EDITS, EVERY_US)?;
+    let (mut edits, mut all) = (0, Vec::new());
+    let mut next = || {
+        edits += EDITS;
+        edits - EDITS
+    };
+    for _ in 0..runs {
+        let mut values = Values::new();
+        let mut keep = |prefix: &str, typed: &Values| {
+            for name in ["lag_p50_ms", "lag_p99_ms"] {
+                values.insert(format!("{prefix}_{name}"), typed.get(name).copied().unwrap_or(0.0));
+            }
+        };
+        let calm = typed(&mut pair, &document, next(), EDITS, EVERY_US)?;
+        keep("calm", &calm);
+
+        flooder.done(Command::Disconnect)?;
+        let (away, _) = flooder.documents(Command::Fill { from: written.len() as u32, count: flood })?;
+        written.extend(away);
         stopped.signal("STOP")?;
-        flooder.ask(&Command::Fill { from: 1 + run * flood, count: flood })?;
-        std::thread::sleep(SWELL);
-        let began_ns = clock::now_ns();
-        let disturbed = typed_beside(&mut pair, &document, from + EDITS, EDITS, EVERY_US)?;
-        let typed_ns = clock::now_ns() - began_ns;
-        let (flooded, done_ns) = flooder.written()?;
+        flooder.done(Command::Connect { in_sync: false })?;
+        let returned = typed_beside(&mut pair, &document, next(), EDITS, EVERY_US)?;
+        keep("disturbed", &returned);
+        let peak_bytes = pair.ben.usage()?.peak_bytes;
         stopped.signal("CONT")?;
-        written.extend(flooded);
         for child in [&mut pair.ben, &mut pair.ada, &mut stopped] {
             child.done(Command::Await(written.clone()))?;
         }
-        let mut values = Values::new();
-        let of = |values: &Values, name: &str| values.get(name).copied().unwrap_or(0.0);
-        for name in ["lag_p50_ms", "lag_p99_ms"] {
-            values.insert(format!("calm_{name}"), of(&calm, name));
-            values.insert(format!("disturbed_{name}"), of(&disturbed, name));
+
+        flooder.ask(&Command::Fill { from: written.len() as u32, count: flood })?;
+        std::thread::sleep(SWELL);
+        let imported = typed_beside(&mut pair, &document, next(), EDITS, EVERY_US)?;
+        keep("import", &imported);
+        written.extend(flooder.written()?.0);
+        for child in [&mut pair.ben, &mut pair.ada, &mut stopped] {
+            child.done(Command::Await(written.clone()))?;
         }
-        values.insert("lag_p50_over_calm".into(), of(&disturbed, "lag_p50_ms") / of(&calm, "lag_p50_ms"));
-        values.insert("typed_ms".into(), ms(typed_ns));
-        values.insert("flood_lasted_ms".into(), ms(done_ns.saturating_sub(began_ns)));
-        values.insert("hub_peak_mib".into(), super::mib(pair.ben.usage()?.peak_bytes));
+        let over = |typed: &Values| typed.get("lag_p50_ms").zip(calm.get("lag_p50_ms")).map_or(0.0, |(a, b)| a / b);
+        values.insert("disturbed_over_calm".into(), over(&returned));
+        values.insert("import_over_calm".into(), over(&imported));
+        values.insert("hub_peak_mib".into(), super::mib(peak_bytes));
         all.push(values);
     }
     pair.close()?;

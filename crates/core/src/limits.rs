@@ -104,6 +104,20 @@ pub const NEW_DOCUMENTS_KEPT: usize = 64;
 /// One application to documents takes at most this many payload bytes (and one entry more), so that local edits get their turn
 /// within some 100 ms: about 1,000 small documents, or thousands of changes of one, which is as good as more (`targets.md`).
 pub const APPLY_BYTES: usize = 256 << 10;
+/// An entry up to this many bytes, sealed, or of payload, is what a person writes at a time, and not part of an import.
+pub const SMALL_ENTRY_BYTES: usize = 4 << 10;
+/// Edits in one request up to which it is a person's.
+pub const FEW_EDITS: usize = 16;
+/// How long a space counts as lively after a small edit or entry, in milliseconds: longer than a pause in typing.
+pub const LIVELY_MS: u64 = 2_000;
+/// Payload bytes of one application in a lively space (and one entry more): small ones only, or one large.
+pub const LIVELY_APPLY_BYTES: usize = 16 << 10;
+/// How long large entries rest in a lively space, in times of what applying the last took: then eight of nine small ones find the
+/// collection idle, and a flood is shown at a ninth of the speed while somebody writes. With four, the median edit beside a flood
+/// took 1.9 to 3.0 times as long as in calm on two cores, with eight 0.9 to 1.2 times (docs/benchmarks.md).
+pub const BULK_REST_TIMES: u64 = 8;
+/// Payload bytes that wait in memory to be applied, of small entries beyond [`OPENED_BYTES`]: thousands of them.
+pub const SMALL_RESERVE_BYTES: usize = 1 << 20;
 /// Operations from which a document rests after others' entries were applied to it: an application to fewer takes some 3 ms,
 /// which is not worth holding up a journal for.
 pub const LARGE_DOCUMENT_OPS: u64 = 10_000;
@@ -158,6 +172,8 @@ pub const ADDRESS_BYTES: usize = 256;
 pub const WRITES_IN_FLIGHT: usize = 2;
 /// Entries that one open job takes, so that the next can start while it runs.
 pub const OPEN_ENTRIES: usize = 64;
+/// Sealed bytes of large entries in one open job (and one entry more): some milliseconds, so that small ones get their turn.
+pub const OPEN_BYTES: usize = 64 << 10;
 /// An outstanding question is put to another peer that offers the same after this time without an entry, in milliseconds: long
 /// enough for a slow link, and no peer can hold up a journal by offering what it does not have.
 pub const ASK_MS: u64 = 30_000;

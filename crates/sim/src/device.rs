@@ -67,6 +67,8 @@ pub struct Device {
     pub counts: Counts,
     /// What an application of others' entries takes, in ms of virtual time.
     pub apply_ms: u64,
+    /// When the last one that took time was done.
+    applied_at_ms: u64,
     replies: BTreeMap<RequestId, Result<Reply, RequestError>>,
     last_request: u64,
     transmissions: Vec<Transmission>,
@@ -99,6 +101,7 @@ impl Device {
             closed: Vec::new(),
             counts: Counts::default(),
             apply_ms: 0,
+            applied_at_ms: 0,
             replies: BTreeMap::new(),
             last_request: 0,
             transmissions: Vec::new(),
@@ -169,7 +172,8 @@ impl Device {
                     let mut done = now;
                     if matches!(job, Job::Apply(_)) {
                         self.counts.applies += 1;
-                        done.mono_ms += self.apply_ms;
+                        done.mono_ms = self.applied_at_ms.max(now.mono_ms) + self.apply_ms;
+                        self.applied_at_ms = done.mono_ms;
                     }
                     self.replica.handle(done, Input::JobDone { job: id, result: job.run() });
                 }

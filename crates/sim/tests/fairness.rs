@@ -3,6 +3,7 @@
 use farshore_core::batch::CollectionKey;
 use farshore_core::id::DocumentId;
 use farshore_core::input::{DocEdit, DocOp, Request};
+use farshore_core::limits::BULK_REST_TIMES;
 use farshore_core::output::{Event, Reply};
 use farshore_core::role::Role;
 use farshore_core::value::Value;
@@ -53,4 +54,56 @@ fn among_entries_that_wait_the_small_ones_of_every_author_come_first() {
         assert!(turns[0].contains(&one[0]), "the one that writes little waited for {} turns", turns.len());
         assert_eq!(turns.iter().map(Vec::len).sum::<usize>(), flood.len() + 1);
     }
+}
+
+/// A flood of large entries comes while somebody writes a little: his entries are shown each before the next of the flood, and
+/// in the end all is there.
+#[test]
+fn beside_a_flood_small_entries_are_applied_at_once_and_large_ones_with_rests() {
+    let mut world = World::new(92, 3);
+    let key = world.found("home", "notes", Role::Writer);
+    for peer in [0, 1] {
+        world.link(peer, 2);
+    }
+    write(&mut world, 0, key, 1);
+    world.run();
+    world.devices[2].apply_ms = 20;
+    let now = world.now();
+    let request = |number: u8| {
+        let content = || Value::Map([("text".to_owned(), Value::Str("y".repeat(100)))].into());
+        let edit = |at: u8| DocEdit {
+            document: DocumentId([[number; 8], [at; 8]].concat().try_into().unwrap()),
+            keyed: false,
+            op: DocOp::Create(content()),
+        };
+        Request::Edit { space: key.space, collection: key.collection, edits: (0..250).map(edit).collect() }
+    };
+    write(&mut world, 1, key, 1); // Somebody writes a little: the space is lively.
+    world.run();
+    for number in 100..120 {
+        world.devices[0].ask(now, request(number));
+    }
+    world.run();
+    let shown = |world: &World| world.views(2, key).len();
+    let before = shown(&world);
+    assert!(before < 2 + 20 * 250, "the flood was applied without a rest");
+    for number in 0..5 {
+        let held = shown(&world);
+        let one = DocEdit {
+            document: DocumentId([200 + number; 16]),
+            keyed: false,
+            op: DocOp::Create(Value::Map([("text".to_owned(), Value::Str("z".into()))].into())),
+        };
+        let now = world.now();
+        let edit = Request::Edit { space: key.space, collection: key.collection, edits: vec![one] };
+        world.devices[1].ask(now, edit);
+        world.run(); // No timer: nothing that rests goes on.
+        assert!(world.views(2, key).contains_key(&DocumentId([200 + number; 16])), "the small one waits for the flood");
+        assert!(shown(&world) <= held + 1 + 250, "more than one large entry without a rest");
+        world.pass(20 * BULK_REST_TIMES);
+    }
+    for _ in 0..40 {
+        world.pass(20 * BULK_REST_TIMES);
+    }
+    assert_eq!(world.views(2, key), world.views(0, key));
 }

@@ -13,6 +13,7 @@ use crate::entry::Entry;
 use crate::id::{CollectionTag, DocumentId, JournalId, Position, SpaceId};
 use crate::input::{LinkId, RequestId};
 use crate::job::WriteError;
+use crate::limits::SMALL_ENTRY_BYTES;
 use crate::output::{ArrivedEntry, Edited, Event, Output, Reply};
 
 /// One thing that a durable batch makes true.
@@ -210,7 +211,14 @@ impl Replica {
             }
         }
         self.shown_changed(space, id);
+        let large = source.is_some() && entry.as_bytes().len() > SMALL_ENTRY_BYTES;
         self.recent.put(space, entry);
+        if large && let Some(known) = self.spaces.get_mut(&space) {
+            known.large_storing = known.large_storing.saturating_sub(1);
+            if known.large_storing == 0 {
+                self.open_next(space);
+            }
+        }
         if let Some(source) = source {
             self.give_back_credit(source);
             self.owe_receipt(source.link, space, id, position.seq);

@@ -416,6 +416,7 @@ impl Replica {
         let (agreed, theirs) = (shared.scopes.digest(), shared.scopes.theirs.clone());
         self.peer_wants(device, space, theirs);
         let Some(known) = self.spaces.get_mut(&space) else { return };
+        known.settled = true;
         let peer = known.peers.entry(device).or_default();
         let before = peer.clone();
         peer.has_seen(store, agreed, arrival);

@@ -7,14 +7,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::space::{Arrived, Asked, Journal, Source, Space, Unstored};
+use super::turn::take_unopened;
 use super::work::remember;
 use super::{JobPurpose, Replica};
 use crate::breakage::Breakage;
 use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position, SpaceId};
-use crate::input::LinkId;
+use crate::input::{Class, LinkId};
 use crate::job::{Job, OpenTask, Opened};
-use crate::limits::{ASK_MS, JOURNALS, ONE_COMMIT_BYTES, OPEN_ENTRIES, OPENED_BYTES};
+use crate::limits::{ASK_MS, JOURNALS, ONE_COMMIT_BYTES, OPENED_BYTES, SMALL_ENTRY_BYTES};
 use crate::wire::Frame;
 
 pub(super) const FORGED: &str = "sent an entry whose signature or hash is wrong";
@@ -116,16 +117,21 @@ impl Replica {
     }
 
     /// Starts the next open job of a space, if none runs.
-    fn open_next(&mut self, space: SpaceId) {
+    pub(super) fn open_next(&mut self, space: SpaceId) {
+        let now_ms = self.now.mono_ms;
         let Some(known) = self.spaces.get_mut(&space) else { return };
         if known.opening || known.unopened.is_empty() {
             return;
         }
         known.opening = true;
-        let count = known.unopened.len().min(OPEN_ENTRIES);
-        let mut tasks = Vec::with_capacity(count);
-        let mut sources = Vec::with_capacity(count);
-        for Arrived { entry, source } in known.unopened.drain(..count) {
+        let taken = take_unopened(known, now_ms);
+        if taken.is_empty() {
+            known.opening = false;
+            return;
+        }
+        let mut tasks = Vec::with_capacity(taken.len());
+        let mut sources = Vec::with_capacity(taken.len());
+        for Arrived { entry, source } in taken {
             let key = known.keys.get(&entry.header.epoch).cloned();
             tasks.push(OpenTask { entry, verify: true, key });
             sources.push(source);
@@ -134,7 +140,7 @@ impl Replica {
     }
 
     pub(super) fn on_ingested(&mut self, space: SpaceId, sources: Vec<Source>, opened: Vec<Opened>) {
-        let wall_ms = self.now.wall_ms;
+        let (now_ms, wall_ms) = (self.now.mono_ms, self.now.wall_ms);
         let early = self.breaks(Breakage::ReceiptBeforeCommit);
         let mut touched: BTreeSet<CollectionTag> = BTreeSet::new();
         let mut bytes = 0;
@@ -162,9 +168,15 @@ impl Replica {
             // It is sent to nobody before it is durable; but who sends it again shall not cost a look into the store.
             self.recent.put(space, Arc::clone(&entry));
             remember(known, opened, OPENED_BYTES);
+            let size = entry.as_bytes().len();
+            match size <= SMALL_ENTRY_BYTES {
+                true if source.class == Class::Live => known.enliven(now_ms),
+                true => {}
+                false => known.large_storing += 1,
+            }
             let work = known.collections.entry(id.collection).or_default();
             work.unapplied.insert(id);
-            work.count_entry(entry.as_bytes().len());
+            work.count_entry(size);
             let (link, seq) = (source.link, entry.header.seq);
             work.unstored.push(Unstored { entry, arrival, source });
             touched.insert(id.collection);

@@ -41,6 +41,7 @@ mod serve;
 mod space;
 mod status;
 mod tree;
+mod turn;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

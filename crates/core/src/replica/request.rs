@@ -9,7 +9,7 @@ use crate::catalogue::CollectionDefinition;
 use crate::id::{CollectionTag, SpaceId};
 use crate::input::{DocEdit, DocOp, Request, RequestId};
 use crate::job::WriteError;
-use crate::limits::{EDITS_PER_REQUEST, KEY_BYTES};
+use crate::limits::{EDITS_PER_REQUEST, FEW_EDITS, KEY_BYTES};
 use crate::output::{Edited, Reply, RequestError};
 use crate::role::Role;
 use crate::roster::author;
@@ -106,7 +106,7 @@ impl Replica {
         if !self.breaks(Breakage::SkipRoleCheck) {
             self.require(space, Role::Writer, "write", Role::can_write)?;
         }
-        let drops = self.breaks(Breakage::DropDelete);
+        let (drops, now_ms) = (self.breaks(Breakage::DropDelete), self.now.mono_ms);
         let known = self.space_mut(space)?;
         if !known.catalogue.contains_key(&collection) {
             return Err(RequestError::UnknownCollection(collection.to_string()));
@@ -121,6 +121,9 @@ impl Replica {
         if edits.is_empty() {
             self.reply(id, Ok(Reply::Edited(Vec::new())));
             return Ok(());
+        }
+        if edits.len() <= FEW_EDITS {
+            known.enliven(now_ms);
         }
         let work = known.collections.entry(collection).or_default();
         let count = edits.len();

@@ -23,6 +23,8 @@ pub(super) struct Resting {
     until_ms: BTreeMap<DocumentId, u64>,
     /// When the application under way was begun.
     pub(super) begun_ms: u64,
+    /// Until when no large entry is applied.
+    pub(super) bulk_until_ms: Option<u64>,
 }
 
 impl Resting {
@@ -37,6 +39,7 @@ impl Resting {
     /// Forgets those that have rested.
     pub(super) fn awake(&mut self, now_ms: u64) {
         self.until_ms.retain(|_, until| *until > now_ms);
+        self.bulk_until_ms = self.bulk_until_ms.filter(|until| *until > now_ms);
     }
 
     /// Whether a document rests.
@@ -44,9 +47,9 @@ impl Resting {
         self.until_ms.contains_key(document)
     }
 
-    /// When the first of them has rested.
+    /// When the first of them, or what is large, has rested.
     pub(super) fn next_ms(&self) -> Option<u64> {
-        self.until_ms.values().min().copied()
+        self.until_ms.values().copied().chain(self.bulk_until_ms).min()
     }
 }
 
@@ -54,14 +57,17 @@ impl Replica {
     /// Lets the large ones among documents that have just been applied to rest.
     pub(super) fn let_rest(&mut self, space: SpaceId, collection: CollectionTag, worked: &[WorkedDocument]) {
         let now_ms = self.now.mono_ms;
-        let Some(work) = self.spaces.get_mut(&space).and_then(|known| known.collections.get_mut(&collection)) else {
-            return;
-        };
+        let Some(known) = self.spaces.get_mut(&space) else { return };
+        let lively = known.is_lively(now_ms);
+        let Some(work) = known.collections.get_mut(&collection) else { return };
         let changed = worked.iter().filter(|worked| !worked.changes.is_empty());
         for (key, open) in changed.filter_map(|worked| Some((worked.key, worked.document.as_ref()?))) {
             if open.record.ops >= LARGE_DOCUMENT_OPS {
                 work.resting.applied(key.document, now_ms);
             }
+        }
+        if lively {
+            work.rest_from_bulk(now_ms);
         }
         if work.resting.next_ms().is_some() {
             self.resting.insert((space, collection));

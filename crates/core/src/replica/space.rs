@@ -46,6 +46,12 @@ pub(super) struct Space {
     pub(super) peers: BTreeMap<DeviceId, Peer>,
     /// Entries that came and wait for an open job, in order of arrival; one job at a time, so that order is kept.
     pub(super) unopened: VecDeque<Arrived>,
+    /// Until when somebody may be waiting for small entries.
+    pub(super) lively_until_ms: u64,
+    /// Whether this device has been in sync with any other since it started.
+    pub(super) settled: bool,
+    /// Large entries that are opened and not durable.
+    pub(super) large_storing: usize,
     pub(super) opening: bool,
     /// Decoded payload bytes kept in `Journal::opened`.
     pub(super) opened_bytes: usize,
@@ -207,6 +213,8 @@ pub(super) struct Collection {
     pub(super) waiting: Option<Waiting>,
     /// Set when applying failed for a reason that is not the author's: nothing more is applied until the next start.
     pub(super) stuck: bool,
+    /// Whether a large entry is being applied.
+    pub(super) applies_large: bool,
     /// Large documents that are not applied to for a while.
     pub(super) resting: Resting,
 }
@@ -370,6 +378,9 @@ impl Space {
             durable_arrival: 0,
             peers: BTreeMap::new(),
             unopened: VecDeque::new(),
+            lively_until_ms: 0,
+            settled: false,
+            large_storing: 0,
             opening: false,
             opened_bytes: 0,
             starved: BTreeSet::new(),

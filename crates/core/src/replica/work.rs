@@ -8,9 +8,9 @@ use std::mem;
 use std::sync::Arc;
 
 use super::durable::Effect;
-use super::rest::Resting;
 use super::restore::Loading;
 use super::space::{Busy, Collection, Journal, QueuedEdit, Space, Unstored};
+use super::turn::{pick, rests};
 use super::{JobPurpose, LoadPurpose, Replica};
 use crate::batch::{Load, StoreOp, ViewOp};
 use crate::breakage::Breakage;
@@ -21,7 +21,9 @@ use crate::job::{
     Applied, ApplyEntry, ApplyJob, Content, DocSource, Job, OpenTask, Opened, WorkedDocument, WriteError, WriteJob,
     Written,
 };
-use crate::limits::{APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, WRITES_IN_FLIGHT};
+use crate::limits::{
+    APPLY_BYTES, BATCH_BYTES, BATCH_DOCUMENTS, OPENED_BYTES, SMALL_ENTRY_BYTES, SMALL_RESERVE_BYTES, WRITES_IN_FLIGHT,
+};
 use crate::output::{Edited, Event};
 use crate::payload::{Item, ItemBody};
 use crate::progress::Waiting;
@@ -79,7 +81,7 @@ impl Replica {
         if let Some(work) = known.collections.get_mut(&collection) {
             work.resting.awake(now_ms);
         }
-        let picked = pick(known, collection, unchecked);
+        let (picked, large) = pick(known, collection, unchecked, now_ms);
         if picked.is_empty() {
             self.fetch_unapplied(space, collection);
             return;
@@ -91,6 +93,7 @@ impl Replica {
         }
         if let Some(work) = known.collections.get_mut(&collection) {
             work.waiting = None;
+            work.applies_large = large;
             work.busy = Busy::Applying(picked);
         }
         self.gather(space, collection, &touched, &BTreeSet::new());
@@ -570,7 +573,9 @@ pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
         Content::Unread => return, // As when memory is full, below.
         other => (other, 0),
     };
-    if space.opened_bytes.saturating_add(bytes) > budget {
+    // Small ones have some room of their own: else one that somebody waits for would be read again after all the large ones.
+    let reserve = if bytes <= SMALL_ENTRY_BYTES { SMALL_RESERVE_BYTES } else { 0 };
+    if space.opened_bytes.saturating_add(bytes) > budget.saturating_add(reserve) {
         return; // It is in the store, or will be: it is read again when its turn comes.
     }
     let header = &opened.entry.header;
@@ -585,72 +590,6 @@ pub(super) fn remember(space: &mut Space, opened: Opened, budget: usize) {
     }
 }
 
-/// Entries that can be applied now, in an order in which they can.
-fn pick(space: &Space, collection: CollectionTag, unchecked: bool) -> Vec<(JournalId, Position)> {
-    let Some(work) = space.collections.get(&collection) else { return Vec::new() };
-    let mut applied: BTreeMap<JournalId, u64> = BTreeMap::new();
-    let mut picked = Vec::new();
-    let mut bytes = 0;
-    // First one entry of each journal, the small ones before all, so that whoever writes much does not hold up who writes little.
-    let mut one_each = true;
-    let mut order: Vec<JournalId> = work.unapplied.iter().copied().collect();
-    order.sort_by_cached_key(|id| next_bytes(space, id));
-    loop {
-        let before = picked.len();
-        for id in &order {
-            let Some(journal) =
-                space.journals.get(id).filter(|journal| !journal.state.closed && journal.lacks.is_none())
-            else {
-                continue;
-            };
-            loop {
-                let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
-                let Some(opened) = journal.opened.get(&next) else { break };
-                let size = match &opened.content {
-                    Content::NoKey | Content::Newer | Content::Unread => break,
-                    Content::Broken(_) => 0,
-                    Content::Items(items, _) if items.iter().any(|i| matches!(i.body, ItemBody::Unknown { .. })) => {
-                        break;
-                    }
-                    Content::Items(_, bytes) => *bytes,
-                };
-                let ready = opened.deps.iter().all(|dep| {
-                    let journal = dep.journal(collection);
-                    let stands = || space.journals.get(&journal).map_or(0, |journal| journal.state.applied);
-                    applied.get(&journal).copied().unwrap_or_else(stands) >= dep.position.seq
-                });
-                let rests = touches_resting(&work.resting, &opened.content);
-                if !(ready || unchecked) || rests || (bytes > 0 && bytes + size > APPLY_BYTES) {
-                    break;
-                }
-                bytes += size;
-                applied.insert(*id, next);
-                picked.push((*id, opened.position));
-                if one_each {
-                    break;
-                }
-            }
-        }
-        if picked.len() == before || bytes >= APPLY_BYTES {
-            return picked;
-        }
-        one_each = false;
-    }
-}
-
-/// Payload bytes of the next entry of a journal, if it is in memory.
-fn next_bytes(space: &Space, id: &JournalId) -> usize {
-    let next = space.journals.get(id).and_then(|journal| journal.opened.get(&(journal.state.applied + 1)));
-    match next.map(|opened| &opened.content) {
-        Some(Content::Items(_, bytes)) => *bytes,
-        _ => 0,
-    }
-}
-
-fn touches_resting(resting: &Resting, content: &Content) -> bool {
-    matches!(content, Content::Items(items, _) if items.iter().any(|item| resting.rests(&item.document)))
-}
-
 /// Why the first entry that waits does, and will not go on by itself.
 fn waits_for(space: &Space, work: &Collection) -> Option<Waiting> {
     for id in &work.unapplied {
@@ -661,7 +600,7 @@ fn waits_for(space: &Space, work: &Collection) -> Option<Waiting> {
             }
             continue;
         };
-        if touches_resting(&work.resting, &opened.content) {
+        if rests(&work.resting, &opened.content) {
             continue;
         }
         return Some(match &opened.content {
