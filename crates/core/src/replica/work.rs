@@ -28,6 +28,10 @@ use crate::output::{Edited, Event};
 use crate::payload::{Item, ItemBody};
 use crate::progress::Waiting;
 
+/// Payload bytes in memory, up to which an entry that is next in its journal is read back whatever its size: what is in memory may
+/// all have to wait for it.
+const FULL_BYTES: usize = OPENED_BYTES + SMALL_RESERVE_BYTES;
+
 /// What became of worked documents.
 pub(super) struct PutBack {
     pub(super) ops: Vec<StoreOp>,
@@ -343,7 +347,7 @@ impl Replica {
 
     /// There is room again for entries of collections for which there was none.
     fn feed_starved(&mut self, space: SpaceId) {
-        let Some(known) = self.spaces.get_mut(&space).filter(|known| known.opened_bytes <= OPENED_BYTES) else {
+        let Some(known) = self.spaces.get_mut(&space).filter(|known| known.opened_bytes <= FULL_BYTES) else {
             return;
         };
         for collection in mem::take(&mut known.starved) {
@@ -444,7 +448,7 @@ impl Replica {
     fn fetch_unapplied(&mut self, space: SpaceId, collection: CollectionTag) {
         let Some(known) = self.spaces.get(&space) else { return };
         let Some(work) = known.collections.get(&collection) else { return };
-        if work.fetching || (known.opened_bytes > OPENED_BYTES && known.starved.contains(&collection)) {
+        if work.fetching || (known.opened_bytes > FULL_BYTES && known.starved.contains(&collection)) {
             return;
         }
         let absent = work.unapplied.iter().find_map(|id| {
@@ -556,7 +560,7 @@ fn remember_read_back(space: &mut Space, opened: Opened) {
     let blocked = deps.clone().find(|(id, seq)| space.applied(id) < *seq);
     if let (Some(_), Some(journal)) = (blocked, space.journals.get_mut(&id)) {
         journal.blocked = blocked;
-    } else if space.opened_bytes <= OPENED_BYTES {
+    } else if space.opened_bytes <= FULL_BYTES {
         remember(space, opened, usize::MAX);
     } else {
         space.starved.insert(collection);
