@@ -104,18 +104,12 @@ impl Child {
 
     /// Ids, and how long it took in nanoseconds.
     pub(crate) fn documents(&mut self, command: Command) -> Result<(Vec<String>, u64), String> {
-        match self.call(command)? {
-            Answer::Documents { ids, began_ns, done_ns } => Ok((ids, done_ns - began_ns)),
-            other => Err(unexpected(&other)),
-        }
+        written(self.call(command)?)
     }
 
-    /// What documents a command that was asked before has written: their ids, and when the last was acknowledged.
+    /// The same, of a command that was asked before.
     pub(crate) fn written(&mut self) -> Result<(Vec<String>, u64), String> {
-        match self.answer()? {
-            Answer::Documents { ids, done_ns, .. } => Ok((ids, done_ns)),
-            other => Err(unexpected(&other)),
-        }
+        written(self.answer()?)
     }
 
     /// Sends the process a signal by its name, such as `STOP`.
@@ -165,6 +159,13 @@ impl Drop for Child {
         // It may have ended already, which is as good.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+fn written(answer: Answer) -> Result<(Vec<String>, u64), String> {
+    match answer {
+        Answer::Documents { ids, began_ns, done_ns } => Ok((ids, done_ns - began_ns)),
+        other => Err(unexpected(&other)),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn edit(lab: &Lab<'_>, idle: u32, runs: u32) -> Result<Vec<Values>, S
     let document = ids.last().ok_or("no document")?.clone();
     let mut all = Vec::new();
     for run in 0..u64::from(runs) {
-        all.push(typed(&mut pair, &document, run * EDITS, EDITS, EVERY_US)?);
+        all.push(typed(&mut pair, &Typing::paced(&document, run * EDITS, EDITS, EVERY_US))?);
     }
     pair.close()?;
     Ok(all)
@@ -39,7 +39,8 @@ pub(super) fn large_text(lab: &Lab<'_>, changes: u32, runs: u32) -> Result<Vec<V
     let document = ids.first().ok_or("no document")?.clone();
     let mut all = Vec::new();
     for run in 0..u64::from(runs) {
-        all.push(typed(&mut pair, &document, u64::from(changes) + run * TYPED, TYPED, TYPED_EVERY_US)?);
+        let from = u64::from(changes) + run * TYPED;
+        all.push(typed(&mut pair, &Typing::paced(&document, from, TYPED, TYPED_EVERY_US))?);
     }
     pair.close()?;
     Ok(all)
@@ -50,7 +51,8 @@ pub(super) fn streaming(lab: &Lab<'_>, idle: u32, _: u32) -> Result<Vec<Values>,
     let (mut pair, ids) = lab.filled_pair(idle)?;
     let document = ids.last().ok_or("no document")?.clone();
     let streamed = if lab.engine.name == "samod" { STREAMED_SAMOD } else { STREAMED };
-    let mut values = watched(&mut pair, &document, 0, streamed, 0, STREAMED_OPEN, |began, acknowledged_ns, seen| {
+    let typing = Typing { document: &document, from: 0, count: streamed, every_us: 0, in_flight: STREAMED_OPEN };
+    let mut values = watched(&mut pair, &typing, |began, acknowledged_ns, seen| {
         let (first, last) = (began[0], seen[seen.len() - 1]);
         values([
             ("edits_a_second", began.len() as f64 / (last - first) as f64 * 1e9),
@@ -62,24 +64,35 @@ pub(super) fn streaming(lab: &Lab<'_>, idle: u32, _: u32) -> Result<Vec<Values>,
     Ok(vec![values])
 }
 
-/// Paced edits: how long until the other's watcher shows each.
-pub(super) fn typed(pair: &mut Pair, document: &str, from: u64, count: u64, every_us: u64) -> Result<Values, String> {
-    // Open edits are not waited for: a device that cannot keep up shows it in the times.
-    let mut values =
-        watched(pair, document, from, count, every_us, count as usize, |began, _, seen| lags(began, seen))?;
-    each(&mut values, count);
+/// Edits of one document, each of which counts it up by one.
+pub(super) struct Typing<'a> {
+    document: &'a str,
+    /// Where it stands.
+    from: u64,
+    count: u64,
+    /// Time from one to the next.
+    every_us: u64,
+    /// Edits that may be unacknowledged at a time.
+    in_flight: usize,
+}
+
+impl<'a> Typing<'a> {
+    /// Open edits are not waited for: a device that cannot keep up shows it in the times.
+    pub(super) fn paced(document: &'a str, from: u64, count: u64, every_us: u64) -> Typing<'a> {
+        Typing { document, from, count, every_us, in_flight: count as usize }
+    }
+}
+
+/// How long until the other's watcher shows each edit.
+pub(super) fn typed(pair: &mut Pair, typing: &Typing<'_>) -> Result<Values, String> {
+    let mut values = watched(pair, typing, |began, _, seen| lags(began, seen))?;
+    each(&mut values, typing.count);
     Ok(values)
 }
 
 /// The same while others are busy: nothing settles, and what it costs is not told apart.
-pub(super) fn typed_beside(
-    pair: &mut Pair,
-    document: &str,
-    from: u64,
-    count: u64,
-    every_us: u64,
-) -> Result<Values, String> {
-    let (began, _, seen) = counted(pair, document, from, count, every_us, count as usize)?;
+pub(super) fn typed_beside(pair: &mut Pair, typing: &Typing<'_>) -> Result<Values, String> {
+    let (began, _, seen) = counted(pair, typing)?;
     Ok(lags(&began, &seen))
 }
 
@@ -92,16 +105,12 @@ fn lags(began: &[u64], seen: &[u64]) -> Values {
 /// Lets Ada edit and Ben watch; `figures` gets when each edit began, when the last was acknowledged, and when each was seen.
 fn watched(
     pair: &mut Pair,
-    document: &str,
-    from: u64,
-    count: u64,
-    every_us: u64,
-    in_flight: usize,
+    typing: &Typing<'_>,
     figures: impl FnOnce(&[u64], u64, &[u64]) -> Values,
 ) -> Result<Values, String> {
     pair.settle()?;
     let before = pair.mark()?;
-    let (began, acknowledged_ns, seen) = counted(pair, document, from, count, every_us, in_flight)?;
+    let (began, acknowledged_ns, seen) = counted(pair, typing)?;
     pair.settle()?;
     let mut values = pair.mark()?.spent(&before);
     values.extend(figures(&began, acknowledged_ns, &seen));
@@ -109,14 +118,8 @@ fn watched(
 }
 
 /// When each edit began, when the last was acknowledged, and when each was seen.
-fn counted(
-    pair: &mut Pair,
-    document: &str,
-    from: u64,
-    count: u64,
-    every_us: u64,
-    in_flight: usize,
-) -> Result<(Vec<u64>, u64, Vec<u64>), String> {
+fn counted(pair: &mut Pair, typing: &Typing<'_>) -> Result<(Vec<u64>, u64, Vec<u64>), String> {
+    let Typing { document, from, count, every_us, in_flight } = *typing;
     pair.ben.done(Command::Watch(document.to_owned()))?;
     pair.ben.ask(&Command::Observe { from, count })?;
     pair.ada.ask(&Command::Count { document: document.to_owned(), from, count, every_us, in_flight })?;

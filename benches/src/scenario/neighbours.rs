@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use farshore_bench_device::Command;
 
-use super::live::{typed, typed_beside};
+use super::live::{Typing, typed, typed_beside};
 use super::{Lab, Pair};
 use crate::record::Values;
 
@@ -39,7 +39,7 @@ pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Valu
     let (mut edits, mut all) = (0, Vec::new());
     let mut next = || {
         edits += EDITS;
-        edits - EDITS
+        Typing::paced(&document, edits - EDITS, EDITS, EVERY_US)
     };
     for _ in 0..runs {
         let mut values = Values::new();
@@ -48,7 +48,7 @@ pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Valu
                 values.insert(format!("{prefix}_{name}"), typed.get(name).copied().unwrap_or(0.0));
             }
         };
-        let calm = typed(&mut pair, &document, next(), EDITS, EVERY_US)?;
+        let calm = typed(&mut pair, &next())?;
         keep("calm", &calm);
 
         flooder.done(Command::Disconnect)?;
@@ -56,7 +56,7 @@ pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Valu
         written.extend(away);
         stopped.signal("STOP")?;
         flooder.done(Command::Connect { in_sync: false })?;
-        let returned = typed_beside(&mut pair, &document, next(), EDITS, EVERY_US)?;
+        let returned = typed_beside(&mut pair, &next())?;
         keep("disturbed", &returned);
         let peak_bytes = pair.ben.usage()?.peak_bytes;
         stopped.signal("CONT")?;
@@ -66,7 +66,7 @@ pub(super) fn disturbed(lab: &Lab<'_>, flood: u32, runs: u32) -> Result<Vec<Valu
 
         flooder.ask(&Command::Fill { from: written.len() as u32, count: flood })?;
         std::thread::sleep(SWELL);
-        let imported = typed_beside(&mut pair, &document, next(), EDITS, EVERY_US)?;
+        let imported = typed_beside(&mut pair, &next())?;
         keep("import", &imported);
         written.extend(flooder.written()?.0);
         for child in [&mut pair.ben, &mut pair.ada, &mut stopped] {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use farshore_core::batch::CollectionKey;
 use farshore_core::catalogue::CollectionDefinition;
 use farshore_core::id::{DocumentId, SpaceId};
-use farshore_core::input::{Class, Input, LinkId, Now, Request};
-use farshore_core::output::Reply;
+use farshore_core::input::{Class, DocEdit, Input, LinkId, Now, Request};
+use farshore_core::job::WriteError;
+use farshore_core::output::{Edited, Reply};
 use farshore_core::role::Role;
 
 use crate::device::{Device, Transmission};
@@ -250,6 +251,26 @@ impl World {
         let reply = self.devices[joiner].reply(request).expect("the join is answered");
         assert_eq!(reply, Ok(Reply::Space(space)));
         self.cut(link);
+    }
+
+    /// Lets an app edit documents of a collection, as one request; what became of each.
+    ///
+    /// # Panics
+    /// When the request as a whole is refused: a scenario's mistake.
+    pub fn edit(&mut self, device: usize, key: CollectionKey, edits: Vec<DocEdit>) -> Vec<Result<Edited, WriteError>> {
+        let request = Request::Edit { space: key.space, collection: key.collection, edits };
+        let now = self.now();
+        let Reply::Edited(results) = self.devices[device].ask(now, request) else { panic!("an edit is answered") };
+        results
+    }
+
+    /// The same, of edits that are all allowed.
+    ///
+    /// # Panics
+    /// When one is refused: a scenario's mistake.
+    pub fn write(&mut self, device: usize, key: CollectionKey, edits: Vec<DocEdit>) {
+        let results = self.edit(device, key, edits);
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
     /// The views that a device shows of a collection.

@@ -20,10 +20,7 @@ fn map(fields: &[(&str, Value)]) -> Value {
 
 fn try_edit(world: &mut World, device: usize, key: CollectionKey, document: u8, keyed: bool, op: DocOp) -> bool {
     let edits = vec![DocEdit { document: DocumentId([document; 16]), keyed, op }];
-    let request = Request::Edit { space: key.space, collection: key.collection, edits };
-    let now = world.now();
-    let Reply::Edited(results) = world.devices[device].ask(now, request) else { panic!("an edit is answered") };
-    results.iter().all(Result::is_ok)
+    world.edit(device, key, edits).iter().all(Result::is_ok)
 }
 
 fn edit(world: &mut World, device: usize, key: CollectionKey, document: u8, keyed: bool, op: DocOp) {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use farshore_core::batch::CollectionKey;
 use farshore_core::document::{Edit, Step};
 use farshore_core::id::DocumentId;
-use farshore_core::input::{DocEdit, DocOp, Request};
-use farshore_core::output::Reply;
+use farshore_core::input::{DocEdit, DocOp};
 use farshore_core::role::Role;
 use farshore_core::value::Value;
 use farshore_sim::World;
@@ -19,13 +18,6 @@ fn id(index: u32) -> DocumentId {
     DocumentId(id)
 }
 
-fn write(world: &mut World, device: usize, key: CollectionKey, edits: Vec<DocEdit>) {
-    let now = world.now();
-    let request = Request::Edit { space: key.space, collection: key.collection, edits };
-    let Reply::Edited(results) = world.devices[device].ask(now, request) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok));
-}
-
 fn fill(world: &mut World, key: CollectionKey, documents: u32) {
     for chunk in (0..documents).collect::<Vec<_>>().chunks(2048) {
         let create = |index: &u32| {
@@ -33,7 +25,7 @@ fn fill(world: &mut World, key: CollectionKey, documents: u32) {
             let fields: BTreeMap<_, _> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             DocEdit { document: id(*index), keyed: true, op: DocOp::Upsert(Value::Map(fields)) }
         };
-        write(world, 0, key, chunk.iter().map(create).collect());
+        world.write(0, key, chunk.iter().map(create).collect());
     }
 }
 
@@ -60,7 +52,7 @@ fn after_ten_edits_in_28298_documents_a_meeting_carries_at_most_6_kb() {
     for index in 0..10 {
         let edit = Edit::put(vec![Step::Key("elevation".into())], Value::Int(-1));
         let edit = DocEdit { document: id(index * 1_000), keyed: true, op: DocOp::Edit(vec![edit]) };
-        write(&mut world, 0, key, vec![edit]);
+        world.write(0, key, vec![edit]);
     }
     let (loads, jobs) = (world.devices[1].counts.loads, world.devices[1].counts.jobs);
     let (frames, bytes) = meeting(&mut world);

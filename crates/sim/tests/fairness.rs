@@ -16,10 +16,7 @@ fn write(world: &mut World, device: usize, key: CollectionKey, documents: u32) -
         id[..4].copy_from_slice(&number.to_be_bytes());
         let content = Value::Map([("text".to_owned(), Value::Str("x".repeat(200)))].into());
         let edit = DocEdit { document: DocumentId(id), keyed: false, op: DocOp::Create(content) };
-        let edit = Request::Edit { space: key.space, collection: key.collection, edits: vec![edit] };
-        let now = world.now();
-        let Reply::Edited(results) = world.devices[device].ask(now, edit) else { panic!("an edit is answered") };
-        assert!(results.iter().all(Result::is_ok));
+        world.write(device, key, vec![edit]);
         DocumentId(id)
     });
     written.collect()
@@ -68,20 +65,19 @@ fn beside_a_flood_small_entries_are_applied_at_once_and_large_ones_with_rests() 
     write(&mut world, 0, key, 1);
     world.run();
     world.devices[2].apply_ms = 20;
-    let now = world.now();
-    let request = |number: u8| {
+    let flood = |number: u8| -> Vec<DocEdit> {
         let content = || Value::Map([("text".to_owned(), Value::Str("y".repeat(100)))].into());
         let edit = |at: u8| DocEdit {
             document: DocumentId([[number; 8], [at; 8]].concat().try_into().unwrap()),
             keyed: false,
             op: DocOp::Create(content()),
         };
-        Request::Edit { space: key.space, collection: key.collection, edits: (0..250).map(edit).collect() }
+        (0..250).map(edit).collect()
     };
     write(&mut world, 1, key, 1); // Somebody writes a little: the space is lively.
     world.run();
     for number in 100..120 {
-        world.devices[0].ask(now, request(number));
+        world.write(0, key, flood(number));
     }
     world.run();
     let shown = |world: &World| world.views(2, key).len();
@@ -94,9 +90,7 @@ fn beside_a_flood_small_entries_are_applied_at_once_and_large_ones_with_rests() 
             keyed: false,
             op: DocOp::Create(Value::Map([("text".to_owned(), Value::Str("z".into()))].into())),
         };
-        let now = world.now();
-        let edit = Request::Edit { space: key.space, collection: key.collection, edits: vec![one] };
-        world.devices[1].ask(now, edit);
+        world.write(1, key, vec![one]);
         world.run(); // No timer: nothing that rests goes on.
         assert!(world.views(2, key).contains_key(&DocumentId([200 + number; 16])), "the small one waits for the flood");
         assert!(shown(&world) <= held + 1 + 250, "more than one large entry without a rest");

@@ -17,11 +17,7 @@ const SMALL: DocumentId = DocumentId([2; 16]);
 const APPLY_MS: u64 = 35;
 
 fn write(world: &mut World, device: usize, key: CollectionKey, document: DocumentId, op: DocOp) {
-    let now = world.now();
-    let edits = vec![DocEdit { document, keyed: false, op }];
-    let request = Request::Edit { space: key.space, collection: key.collection, edits };
-    let Reply::Edited(results) = world.devices[device].ask(now, request) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    world.write(device, key, vec![DocEdit { document, keyed: false, op }]);
 }
 
 fn field(name: &str, value: Value) -> Value {

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use farshore_core::batch::CollectionKey;
 use farshore_core::id::DocumentId;
-use farshore_core::input::{DocEdit, DocOp, LinkId, Request};
+use farshore_core::input::{DocEdit, DocOp, LinkId};
 use farshore_core::limits::HOLD_BACK_MS;
-use farshore_core::output::Reply;
 use farshore_core::role::Role;
 use farshore_core::value::Value;
 use farshore_sim::World;
@@ -14,11 +13,7 @@ use farshore_sim::World;
 fn write(world: &mut World, device: usize, key: CollectionKey, number: u8) {
     let title = Value::Map([("title".to_owned(), Value::Str(format!("{device} wrote {number}")))].into());
     let document = DocumentId([[number; 8], [device as u8; 8]].concat().try_into().unwrap());
-    let edits = vec![DocEdit { document, keyed: false, op: DocOp::Create(title) }];
-    let now = world.now();
-    let edit = Request::Edit { space: key.space, collection: key.collection, edits };
-    let Reply::Edited(results) = world.devices[device].ask(now, edit) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok));
+    world.write(device, key, vec![DocEdit { document, keyed: false, op: DocOp::Create(title) }]);
 }
 
 fn entry_frames(world: &World) -> u64 {

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use farshore_core::batch::CollectionKey;
 use farshore_core::entropy::Entropy;
 use farshore_core::id::DocumentId;
-use farshore_core::input::{DocEdit, DocOp, Request};
+use farshore_core::input::{DocEdit, DocOp};
 use farshore_core::limits::BULK_FRAME_BYTES;
-use farshore_core::output::Reply;
 use farshore_core::role::Role;
 use farshore_core::value::Value;
 use farshore_sim::World;
@@ -21,10 +20,7 @@ fn write(world: &mut World, key: CollectionKey, document: u8) {
     Entropy::from_seed(&[document; 32], "large").fill(&mut bytes);
     let op = DocOp::Upsert(Value::Map(BTreeMap::from([("data".to_owned(), Value::Bytes(bytes))])));
     let edit = DocEdit { document: DocumentId([document; 16]), keyed: true, op };
-    let request = Request::Edit { space: key.space, collection: key.collection, edits: vec![edit] };
-    let now = world.now();
-    let Reply::Edited(results) = world.devices[0].ask(now, request) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok));
+    world.write(0, key, vec![edit]);
 }
 
 /// Connects device 0 with device 1, and cuts when the entry is on its way and `frames` more frames were delivered.

@@ -2,8 +2,8 @@
 
 use farshore_core::batch::CollectionKey;
 use farshore_core::id::DocumentId;
-use farshore_core::input::{DocEdit, DocOp, Request};
-use farshore_core::output::{Event, Reply};
+use farshore_core::input::{DocEdit, DocOp};
+use farshore_core::output::Event;
 use farshore_core::progress::{Measure, PeerProgress, Stuck};
 use farshore_core::role::Role;
 use farshore_core::value::Value;
@@ -20,10 +20,7 @@ fn write(world: &mut World, device: usize, key: CollectionKey, number: u32, byte
     let mut id = [device as u8; 16];
     id[..4].copy_from_slice(&number.to_be_bytes());
     let edits = vec![DocEdit { document: DocumentId(id), keyed: false, op: DocOp::Create(content) }];
-    let request = Request::Edit { space: key.space, collection: key.collection, edits };
-    let now = world.now();
-    let Reply::Edited(results) = world.devices[device].ask(now, request) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    world.write(device, key, edits);
 }
 
 /// What a device says of the one other.

@@ -50,12 +50,7 @@ fn write(world: &mut World, device: usize, key: CollectionKey, document: u8, byt
 }
 
 fn change(world: &mut World, device: usize, key: CollectionKey, document: u8, op: DocOp) {
-    let edits = vec![DocEdit { document: DocumentId([document; 16]), keyed: false, op }];
-    let (now, CollectionKey { space, collection }) = (world.now(), key);
-    let Reply::Edited(results) = world.devices[device].ask(now, Request::Edit { space, collection, edits }) else {
-        panic!("an edit is answered")
-    };
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    world.write(device, key, vec![DocEdit { document: DocumentId([document; 16]), keyed: false, op }]);
 }
 
 fn subscribe(world: &mut World, device: usize, space: SpaceId, pattern: &str, priority: Option<Priority>) {

@@ -76,10 +76,7 @@ fn write(world: &mut World, device: usize, key: CollectionKey, document: u8) {
     let fields = BTreeMap::from([("n".to_owned(), Value::Int(document.into()))]);
     let document = DocumentId([document; 16]);
     let edit = DocEdit { document, keyed: true, op: DocOp::Upsert(Value::Map(fields)) };
-    let request = Request::Edit { space: key.space, collection: key.collection, edits: vec![edit] };
-    let now = world.now();
-    let Reply::Edited(results) = world.devices[device].ask(now, request) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok));
+    world.write(device, key, vec![edit]);
 }
 
 /// Bytes of both, and milliseconds at one a message, from the moment of connecting until silence.

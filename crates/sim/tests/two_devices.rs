@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use farshore_core::batch::CollectionKey;
 use farshore_core::document::{Edit, Step};
 use farshore_core::id::DocumentId;
-use farshore_core::input::{DocEdit, DocOp, Request};
-use farshore_core::output::{Event, Reply};
+use farshore_core::input::{DocEdit, DocOp};
+use farshore_core::output::Event;
 use farshore_core::role::Role;
 use farshore_core::value::Value;
 use farshore_sim::World;
@@ -16,11 +16,7 @@ fn map<const N: usize>(fields: [(&str, Value); N]) -> Value {
 }
 
 fn edit(world: &mut World, device: usize, key: CollectionKey, document: u8, keyed: bool, op: DocOp) {
-    let edits = vec![DocEdit { document: DocumentId([document; 16]), keyed, op }];
-    let now = world.now();
-    let request = Request::Edit { space: key.space, collection: key.collection, edits };
-    let Reply::Edited(results) = world.devices[device].ask(now, request) else { panic!("an edit is answered") };
-    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    world.write(device, key, vec![DocEdit { document: DocumentId([document; 16]), keyed, op }]);
 }
 
 fn assert_converged(world: &World, key: CollectionKey) {

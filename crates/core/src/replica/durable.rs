@@ -13,7 +13,6 @@ use crate::entry::Entry;
 use crate::id::{CollectionTag, DocumentId, JournalId, Position, SpaceId};
 use crate::input::{LinkId, RequestId};
 use crate::job::WriteError;
-use crate::limits::SMALL_ENTRY_BYTES;
 use crate::output::{ArrivedEntry, Edited, Event, Output, Reply};
 
 /// One thing that a durable batch makes true.
@@ -211,15 +210,11 @@ impl Replica {
             }
         }
         self.shown_changed(space, id);
-        let large = source.is_some() && entry.as_bytes().len() > SMALL_ENTRY_BYTES;
-        self.recent.put(space, entry);
-        if large && let Some(known) = self.spaces.get_mut(&space) {
-            known.large_storing = known.large_storing.saturating_sub(1);
-            if known.large_storing == 0 {
+        self.recent.put(space, Arc::clone(&entry));
+        if let Some(source) = source {
+            if self.spaces.get_mut(&space).is_some_and(|known| known.last_large_stored(&entry)) {
                 self.open_next(space);
             }
-        }
-        if let Some(source) = source {
             self.give_back_credit(source);
             self.owe_receipt(source.link, space, id, position.seq);
         }

@@ -167,7 +167,6 @@ impl Replica {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let Some(state) = self.links.get(&link) else { return };
         let (Some(handle), Some(shared)) = (state.handle(space), state.space(space)) else { return };
-        let mut authors = BTreeSet::new();
         for journal in journals.iter().filter(|_| !late) {
             let from = known.journals.get(journal).map_or(0, |journal| journal.receiving.seq) + 1;
             let Some(to) = shared.offers_from(journal, from) else { continue };
@@ -181,15 +180,11 @@ impl Replica {
             known.asked.insert(*journal, super::space::Asked { link, to, since_ms: now_ms });
             self.check_asked_at.get_or_insert(now_ms + ASK_MS);
             ranges.push(known.range(*journal, from, to));
-            authors.insert(journal.device);
         }
         if ranges.is_empty() && !answer {
             return;
         }
-        if let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) {
-            authors.iter().for_each(|author| shared.elsewhere.asked(author));
-        }
-        self.note_rests(link, space, &ranges);
+        self.note_asked(link, space, &ranges);
         let frames = ranges.len().div_ceil(FRAME_RANGES).max(1);
         for index in 0..frames {
             let chunk = ranges.iter().skip(index * FRAME_RANGES).take(FRAME_RANGES).copied().collect();
@@ -197,10 +192,11 @@ impl Replica {
         }
     }
 
-    /// Remembers whose rest a peer is asked for.
-    pub(super) fn note_rests(&mut self, link: LinkId, space: SpaceId, ranges: &[Range]) {
+    /// Remembers what a peer is asked for: whose entries, and whose rest.
+    pub(super) fn note_asked(&mut self, link: LinkId, space: SpaceId, ranges: &[Range]) {
         let Some(shared) = self.links.get_mut(&link).and_then(|state| state.space_mut(space)) else { return };
         for range in ranges {
+            shared.elsewhere.asked(&range.journal.device);
             if let Of::Rest { hash, .. } = range.of
                 && shared.rests.len() < RESTS_ASKED
             {

@@ -13,9 +13,9 @@ use super::{JobPurpose, Replica};
 use crate::breakage::Breakage;
 use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position, SpaceId};
-use crate::input::{Class, LinkId};
+use crate::input::LinkId;
 use crate::job::{Job, OpenTask, Opened};
-use crate::limits::{ASK_MS, JOURNALS, ONE_COMMIT_BYTES, OPENED_BYTES, SMALL_ENTRY_BYTES};
+use crate::limits::{ASK_MS, JOURNALS, ONE_COMMIT_BYTES, OPENED_BYTES};
 use crate::wire::Frame;
 
 pub(super) const FORGED: &str = "sent an entry whose signature or hash is wrong";
@@ -168,15 +168,10 @@ impl Replica {
             // It is sent to nobody before it is durable; but who sends it again shall not cost a look into the store.
             self.recent.put(space, Arc::clone(&entry));
             remember(known, opened, OPENED_BYTES);
-            let size = entry.as_bytes().len();
-            match size <= SMALL_ENTRY_BYTES {
-                true if source.class == Class::Live => known.enliven(now_ms),
-                true => {}
-                false => known.large_storing += 1,
-            }
+            known.entry_opened(&entry, source.class, now_ms);
             let work = known.collections.entry(id.collection).or_default();
             work.unapplied.insert(id);
-            work.count_entry(size);
+            work.count_entry(entry.as_bytes().len());
             let (link, seq) = (source.link, entry.header.seq);
             work.unstored.push(Unstored { entry, arrival, source });
             touched.insert(id.collection);
@@ -266,13 +261,9 @@ impl Replica {
         let Some(known) = self.spaces.get_mut(&space) else { return };
         known.asked.insert(journal, Asked { link, to, since_ms });
         self.check_asked_at.get_or_insert(since_ms + ASK_MS);
-        let Some(state) = self.links.get_mut(&link) else { return };
-        let Some(handle) = state.handle(space) else { return };
+        let Some(handle) = self.links.get(&link).and_then(|state| state.handle(space)) else { return };
         let ranges = vec![known.range(journal, from, to)];
-        if let Some(shared) = state.space_mut(space) {
-            shared.elsewhere.asked(&journal.device);
-        }
-        self.note_rests(link, space, &ranges);
+        self.note_asked(link, space, &ranges);
         self.send(link, &Frame::Want { handle, more: false, ranges });
     }
 

@@ -11,11 +11,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
-use super::space::Space;
 use crate::id::{DeviceId, JournalId, Position, SpaceId};
 use crate::input::LinkId;
-use crate::limits::{EAGER_MS, FRAME_POSITIONS, HOLD_BACK_MS};
-use crate::wire::{Frame, Frontier, Held};
+use crate::limits::{EAGER_MS, HOLD_BACK_MS};
 
 /// What is known of the other ways by which a peer gets entries of a space. Bounded: by the members that have written, and by
 /// the journals of the space.
@@ -65,17 +63,13 @@ impl Replica {
         let held = self.spaces.get(&space).and_then(|known| known.journals.get(&journal));
         // A peer may send something twice, and a link that is gone brings nothing any more.
         let other = held.and_then(|held| held.from).filter(|from| *from != link && self.links.contains_key(from));
+        let shown = held.is_some_and(|held| held.shown().seq > 0);
         if other.is_none() || !self.has_elsewhere(link, space, journal) {
             return;
         }
-        let Some(state) = self.links.get_mut(&link) else { return };
-        let (floors, Some(handle)) = (state.takes_checkpoints(), state.handle(space)) else { return };
-        let (Some(known), Some(shared)) = (self.spaces.get(&space), state.space_mut(space)) else { return };
-        let Some(held) = known.journals.get(&journal).filter(|held| held.shown().seq > 0) else { return };
-        if shared.elsewhere.told.insert(journal.device) {
-            let positions = vec![known.held(journal, held.shown(), floors)];
-            let arrival = known.durable_arrival;
-            self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
+        let shared = self.links.get_mut(&link).and_then(|state| state.space_mut(space)).filter(|_| shown);
+        if shared.is_some_and(|shared| shared.elsewhere.told.insert(journal.device)) {
+            self.announce(link, space, &[journal]);
         }
     }
 
@@ -125,35 +119,21 @@ impl Replica {
     /// Announces what was held back, and of what the peers have not shown that they hold it.
     pub(super) fn announce_held_back(&mut self) {
         self.held_back_at = None;
-        let mut frames = Vec::new();
-        for (link, state) in &mut self.links {
-            let floors = state.takes_checkpoints();
-            for (handle, shared) in &mut state.spaces {
-                let held_back = std::mem::take(&mut shared.elsewhere.held_back);
-                let Some(known) = self.spaces.get(&shared.space) else { continue };
-                let lacks = |journal: &JournalId| shared.receipted.get(journal).copied().unwrap_or(0);
-                let news = held_back.into_iter().filter(|journal| shared.scopes.agreed(journal));
-                let news: Vec<Held> =
-                    news.filter_map(|journal| position(known, journal, lacks(&journal), floors)).collect();
-                let arrival = known.durable_arrival;
-                let frame = |positions: &[Held]| Frontier {
-                    handle: *handle,
-                    answer: false,
-                    more: false,
-                    arrival,
-                    positions: positions.to_vec(),
-                };
-                frames.extend(news.chunks(FRAME_POSITIONS).map(|positions| (*link, frame(positions))));
-            }
+        let mut due = Vec::new();
+        for (link, shared) in
+            self.links.iter_mut().flat_map(|(link, state)| state.spaces.values_mut().map(|s| (*link, s)))
+        {
+            let held_back = std::mem::take(&mut shared.elsewhere.held_back);
+            let Some(known) = self.spaces.get(&shared.space) else { continue };
+            let lacks = |journal: &JournalId| {
+                let held = shared.receipted.get(journal).copied().unwrap_or(0);
+                known.journals.get(journal).is_some_and(|here| here.shown().seq > held)
+            };
+            let news = held_back.into_iter().filter(|journal| shared.scopes.agreed(journal) && lacks(journal));
+            due.push((link, shared.space, news.collect::<Vec<_>>()));
         }
-        for (link, frame) in frames {
-            self.send(link, &Frame::Frontier(frame));
+        for (link, space, journals) in due {
+            self.announce(link, space, &journals);
         }
     }
-}
-
-/// How far a journal is held, if that is further than this.
-fn position(known: &Space, journal: JournalId, than: u64, floors: bool) -> Option<Held> {
-    let shown = known.journals.get(&journal)?.shown();
-    (shown.seq > than).then(|| known.held(journal, shown, floors))
 }

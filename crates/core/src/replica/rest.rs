@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::Replica;
+use super::turn::tires;
 use crate::id::{CollectionTag, DocumentId, SpaceId};
 use crate::job::WorkedDocument;
 use crate::limits::{LARGE_DOCUMENT_OPS, REST_MS, REST_TIMES};
@@ -58,7 +59,7 @@ impl Replica {
     pub(super) fn let_rest(&mut self, space: SpaceId, collection: CollectionTag, worked: &[WorkedDocument]) {
         let now_ms = self.now.mono_ms;
         let Some(known) = self.spaces.get_mut(&space) else { return };
-        let lively = known.is_lively(now_ms);
+        let tires = tires(known, collection, now_ms);
         let Some(work) = known.collections.get_mut(&collection) else { return };
         let changed = worked.iter().filter(|worked| !worked.changes.is_empty());
         for (key, open) in changed.filter_map(|worked| Some((worked.key, worked.document.as_ref()?))) {
@@ -66,8 +67,8 @@ impl Replica {
                 work.resting.applied(key.document, now_ms);
             }
         }
-        if lively {
-            work.rest_from_bulk(now_ms);
+        if tires {
+            work.resting.rest_from_bulk(now_ms);
         }
         if work.resting.next_ms().is_some() {
             self.resting.insert((space, collection));

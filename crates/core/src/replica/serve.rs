@@ -11,8 +11,8 @@ use crate::batch::Load;
 use crate::breakage::Breakage;
 use crate::id::{EntryHash, JournalId, Position, SpaceId};
 use crate::input::{Class, LinkId};
-use crate::limits::{ANNOUNCE_BYTES, LIVE_FRAME_BYTES};
-use crate::wire::{self, Frame, Frontier, Handle, Rank};
+use crate::limits::{ANNOUNCE_BYTES, FRAME_POSITIONS, LIVE_FRAME_BYTES};
+use crate::wire::{self, Frame, Frontier, Handle, Held, Rank};
 
 /// A handle and the frame's own fields, in bytes.
 const ENTRY_OVERHEAD: usize = 1 + 8;
@@ -145,8 +145,8 @@ impl Replica {
         let mut open = Open { live: true, bulk: true };
         for rank in Rank::ALL {
             let (next, announce) = self.next_of_rank(link, rank, &mut open);
-            for (handle, space, id) in announce {
-                self.announce(link, handle, space, id);
+            for (space, id) in announce {
+                self.announce(link, space, &[id]);
             }
             if !matches!(next, Next::Nothing) {
                 return next;
@@ -156,12 +156,12 @@ impl Replica {
     }
 
     /// The next entry of the collections of one rank, and what is to be announced of them instead.
-    fn next_of_rank(&mut self, link: LinkId, rank: Rank, open: &mut Open) -> (Next, Vec<(Handle, SpaceId, JournalId)>) {
+    fn next_of_rank(&mut self, link: LinkId, rank: Rank, open: &mut Open) -> (Next, Vec<(SpaceId, JournalId)>) {
         let me = self.identity.device;
-        let mut announce: Vec<(Handle, SpaceId, JournalId)> = Vec::new();
+        let mut announce: Vec<(SpaceId, JournalId)> = Vec::new();
         let Some(state) = self.links.get_mut(&link) else { return (Next::Nothing, announce) };
         let mut waits = Open { live: false, bulk: false };
-        for (handle, shared) in state.spaces.iter_mut().filter(|(_, shared)| shared.streaming) {
+        for shared in state.spaces.values_mut().filter(|shared| shared.streaming) {
             let Some(known) = self.spaces.get(&shared.space) else { continue };
             let turn = shared.turn;
             let after = shared.todo.range((turn.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
@@ -181,7 +181,7 @@ impl Replica {
                 let recent = self.recent.get(shared.space, id, out.next);
                 let small = recent.as_ref().is_some_and(|entry| entry.as_bytes().len() <= ANNOUNCE_BYTES);
                 if id.device != me && out.next > out.wanted_to && !small {
-                    announce.push((*handle, shared.space, id));
+                    announce.push((shared.space, id));
                     shared.todo.remove(&id);
                     continue;
                 }
@@ -204,14 +204,17 @@ impl Replica {
         (Next::Nothing, announce)
     }
 
-    /// Says that a journal has grown, instead of sending what the peer may have from elsewhere.
-    fn announce(&mut self, link: LinkId, handle: Handle, space: SpaceId, id: JournalId) {
-        let Some(known) = self.spaces.get(&space) else { return };
-        let Some(journal) = known.journals.get(&id) else { return };
-        let floors = self.links.get(&link).is_some_and(super::link::Link::takes_checkpoints);
-        let positions = vec![known.held(id, journal.shown(), floors)];
-        let arrival = known.durable_arrival;
-        self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
+    /// Says how far journals are held, instead of sending what the peer may have from elsewhere.
+    pub(super) fn announce(&mut self, link: LinkId, space: SpaceId, journals: &[JournalId]) {
+        let (Some(known), Some(state)) = (self.spaces.get(&space), self.links.get(&link)) else { return };
+        let Some(handle) = state.handle(space) else { return };
+        let (floors, arrival) = (state.takes_checkpoints(), known.durable_arrival);
+        let held = journals.iter().filter_map(|id| Some(known.held(*id, known.journals.get(id)?.shown(), floors)));
+        let held: Vec<Held> = held.collect();
+        for positions in held.chunks(FRAME_POSITIONS) {
+            let positions = positions.to_vec();
+            self.send(link, &Frame::Frontier(Frontier { handle, answer: false, more: false, arrival, positions }));
+        }
     }
 
     /// Sends one entry, or what the peer lacks of it, if credit allows, and moves on to the next of its journal.

@@ -213,8 +213,6 @@ pub(super) struct Collection {
     pub(super) waiting: Option<Waiting>,
     /// Set when applying failed for a reason that is not the author's: nothing more is applied until the next start.
     pub(super) stuck: bool,
-    /// Whether a large entry is being applied.
-    pub(super) applies_large: bool,
     /// Large documents that are not applied to for a while.
     pub(super) resting: Resting,
 }

@@ -8,8 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rest::Resting;
-use super::space::{Arrived, Collection, Space};
+use super::space::{Arrived, Busy, Space};
+use crate::entry::Entry;
 use crate::id::{CollectionTag, JournalId, Position};
+use crate::input::Class;
 use crate::job::Content;
 use crate::limits::{
     APPLY_BYTES, BULK_REST_TIMES, LIVELY_APPLY_BYTES, LIVELY_MS, OPEN_BYTES, OPEN_ENTRIES, REST_MS, SMALL_ENTRY_BYTES,
@@ -22,37 +24,68 @@ impl Space {
         self.lively_until_ms = now_ms + LIVELY_MS;
     }
 
+    /// An entry from a peer is opened, and goes to the disk.
+    pub(super) fn entry_opened(&mut self, entry: &Entry, class: Class, now_ms: u64) {
+        if !is_small(entry) {
+            self.large_storing += 1;
+        } else if class == Class::Live {
+            self.enliven(now_ms);
+        }
+    }
+
+    /// An entry from a peer is durable; whether it was the last large one on its way to the disk.
+    pub(super) fn last_large_stored(&mut self, entry: &Entry) -> bool {
+        if is_small(entry) {
+            return false;
+        }
+        self.large_storing = self.large_storing.saturating_sub(1);
+        self.large_storing == 0
+    }
+
     pub(super) fn is_lively(&self, now_ms: u64) -> bool {
         self.settled && now_ms < self.lively_until_ms
     }
 }
 
-impl Collection {
-    /// In a lively space, large entries rest after large ones were applied.
+fn is_small(entry: &Entry) -> bool {
+    entry.as_bytes().len() <= SMALL_ENTRY_BYTES
+}
+
+/// Whether large entries are to rest after what a collection has just applied.
+pub(super) fn tires(space: &Space, collection: CollectionTag, now_ms: u64) -> bool {
+    let Some(Busy::Applying(picked)) = space.collections.get(&collection).map(|work| &work.busy) else { return false };
+    space.is_lively(now_ms) && picked.iter().any(|(id, at)| payload_bytes(space, id, at.seq) > SMALL_ENTRY_BYTES)
+}
+
+impl Resting {
+    /// Lets large entries rest after an application.
     pub(super) fn rest_from_bulk(&mut self, now_ms: u64) {
-        let took_ms = now_ms.saturating_sub(self.resting.begun_ms);
-        if self.applies_large && took_ms > 0 {
-            self.resting.bulk_until_ms = Some(now_ms + (took_ms * BULK_REST_TIMES).min(REST_MS));
+        let took_ms = now_ms.saturating_sub(self.begun_ms);
+        if took_ms > 0 {
+            self.bulk_until_ms = Some(now_ms + (took_ms * BULK_REST_TIMES).min(REST_MS));
         }
     }
 }
 
-/// Entries that can be applied now, in an order in which they can, and whether a large one is among them.
+/// Entries that can be applied now, in an order in which they can.
 pub(super) fn pick(
     space: &Space,
     collection: CollectionTag,
     unchecked: bool,
     now_ms: u64,
-) -> (Vec<(JournalId, Position)>, bool) {
-    let Some(work) = space.collections.get(&collection) else { return (Vec::new(), false) };
+) -> Vec<(JournalId, Position)> {
+    let Some(work) = space.collections.get(&collection) else { return Vec::new() };
     let budget = if space.is_lively(now_ms) { LIVELY_APPLY_BYTES } else { APPLY_BYTES };
     let mut applied: BTreeMap<JournalId, u64> = BTreeMap::new();
     let mut picked = Vec::new();
-    let (mut bytes, mut large) = (0, false);
+    let mut bytes = 0;
     // First one entry of each journal, the small ones before all.
     let mut one_each = true;
     let mut order: Vec<JournalId> = work.unapplied.iter().copied().collect();
-    order.sort_by_cached_key(|id| next_bytes(space, id));
+    order.sort_by_cached_key(|id| {
+        let applied = space.journals.get(id).map_or(0, |journal| journal.state.applied);
+        payload_bytes(space, id, applied + 1)
+    });
     loop {
         let before = picked.len();
         for id in &order {
@@ -84,7 +117,6 @@ pub(super) fn pick(
                     break;
                 }
                 bytes += size;
-                large |= size > SMALL_ENTRY_BYTES;
                 applied.insert(*id, next);
                 picked.push((*id, opened.position));
                 if one_each {
@@ -93,7 +125,7 @@ pub(super) fn pick(
             }
         }
         if picked.len() == before || bytes >= budget {
-            return (picked, large);
+            return picked;
         }
         one_each = false;
     }
@@ -106,10 +138,9 @@ pub(super) fn rests(resting: &Resting, content: &Content) -> bool {
     bulk_rests || items.iter().any(|item| resting.rests(&item.document))
 }
 
-/// Payload bytes of the next entry of a journal, if it is in memory.
-fn next_bytes(space: &Space, id: &JournalId) -> usize {
-    let next = space.journals.get(id).and_then(|journal| journal.opened.get(&(journal.state.applied + 1)));
-    match next.map(|opened| &opened.content) {
+/// Payload bytes of an entry that waits to be applied, if it is in memory.
+fn payload_bytes(space: &Space, id: &JournalId, seq: u64) -> usize {
+    match space.journals.get(id).and_then(|journal| journal.opened.get(&seq)).map(|opened| &opened.content) {
         Some(Content::Items(_, bytes)) => *bytes,
         _ => 0,
     }
@@ -122,12 +153,14 @@ pub(super) fn take_unopened(space: &mut Space, now_ms: u64) -> Vec<Arrived> {
     let holds = space.large_storing > 0 && space.is_lively(now_ms);
     let unopened = &mut space.unopened;
     let (mut taken, mut later, mut behind) = (Vec::new(), VecDeque::new(), BTreeSet::new());
-    for arrived in unopened.drain(..) {
-        let small = arrived.entry.as_bytes().len() <= SMALL_ENTRY_BYTES;
-        if small && taken.len() < OPEN_ENTRIES && !behind.contains(&arrived.entry.header.journal) {
+    while taken.len() < OPEN_ENTRIES
+        && let Some(arrived) = unopened.pop_front()
+    {
+        let journal = arrived.entry.header.journal;
+        if is_small(&arrived.entry) && !behind.contains(&journal) {
             taken.push(arrived);
         } else {
-            behind.insert(arrived.entry.header.journal);
+            behind.insert(journal);
             later.push_back(arrived);
         }
     }
@@ -140,6 +173,6 @@ pub(super) fn take_unopened(space: &mut Space, now_ms: u64) -> Vec<Arrived> {
         bytes += arrived.entry.as_bytes().len();
         taken.push(arrived);
     }
-    *unopened = later;
+    later.into_iter().rev().for_each(|arrived| unopened.push_front(arrived));
     taken
 }

@@ -85,7 +85,7 @@ impl Replica {
         if let Some(work) = known.collections.get_mut(&collection) {
             work.resting.awake(now_ms);
         }
-        let (picked, large) = pick(known, collection, unchecked, now_ms);
+        let picked = pick(known, collection, unchecked, now_ms);
         if picked.is_empty() {
             self.fetch_unapplied(space, collection);
             return;
@@ -97,7 +97,6 @@ impl Replica {
         }
         if let Some(work) = known.collections.get_mut(&collection) {
             work.waiting = None;
-            work.applies_large = large;
             work.busy = Busy::Applying(picked);
         }
         self.gather(space, collection, &touched, &BTreeSet::new());

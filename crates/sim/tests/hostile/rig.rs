@@ -88,13 +88,7 @@ impl Rig {
     }
 
     pub(crate) fn write_to(&mut self, device: usize, document: DocumentId, op: DocOp) {
-        let now = self.world.now();
-        let edits = vec![DocEdit { document, keyed: false, op }];
-        let request = Request::Edit { space: self.key.space, collection: self.key.collection, edits };
-        let Reply::Edited(results) = self.world.devices[device].ask(now, request) else {
-            panic!("an edit is answered")
-        };
-        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        self.world.write(device, self.key, vec![DocEdit { document, keyed: false, op }]);
         self.world.run();
     }
 
