@@ -195,3 +195,52 @@ fn commit_documents(bencher: Bencher<'_, '_>, documents: u32) {
         store.apply(&[Batch { id: seq, ops }]).expect("a commit");
     });
 }
+
+/// A text of so many keystrokes by one device, and a keystroke in its middle by another that has all of them.
+fn typed(keystrokes: u32) -> (Document, automerge::Change) {
+    let path = vec![Step::Key("text".into())];
+    let mut text = Document::empty();
+    let edits = [Edit::put(path.clone(), Value::Text(String::new()))];
+    text.edit(ACTOR, GenesisScope::Ordinary, &edits).expect("allowed");
+    for at in 0..keystrokes {
+        // Now and then elsewhere, as people do, so that its operations are not one run.
+        let at = if at % 50 == 0 { at / 2 } else { at };
+        let edit = Edit::Splice { path: path.clone(), at: u64::from(at), delete: 0, insert: "x".into() };
+        text.edit(ACTOR, GenesisScope::Ordinary, &[edit]).expect("allowed");
+    }
+    let mut other = Document::load(Some(&text.save()), &[]).expect("our own");
+    let edit = Edit::Splice { path, at: u64::from(keystrokes / 2), delete: 0, insert: "y".into() };
+    let made = other.edit([4; 16], GenesisScope::Ordinary, &[edit]).expect("allowed");
+    let change = automerge::Change::from_bytes(made.changes[0].bytes.clone()).expect("our own");
+    (text, change)
+}
+
+#[divan::bench(args = [100, 1_000, 10_000, 100_000])]
+fn take_a_keystroke_into_a_text(bencher: Bencher<'_, '_>, keystrokes: u32) {
+    let (text, change) = typed(keystrokes);
+    let saved = text.save();
+    bencher
+        .with_inputs(|| (Document::load(Some(&saved), &[]).expect("our own"), vec![change.clone()]))
+        .bench_local_values(|(mut text, change)| {
+            text.apply(change).expect("fits");
+            text
+        });
+}
+
+#[divan::bench(args = [100, 1_000, 10_000, 100_000])]
+fn automerge_applies_the_keystroke(bencher: Bencher<'_, '_>, keystrokes: u32) {
+    let (text, change) = typed(keystrokes);
+    let saved = text.save();
+    bencher
+        .with_inputs(|| (automerge::Automerge::load(&saved).expect("our own"), vec![change.clone()]))
+        .bench_local_values(|(mut text, change)| {
+            text.apply_changes(change).expect("fits");
+            text
+        });
+}
+
+#[divan::bench(args = [10_000, 100_000])]
+fn view_a_text(bencher: Bencher<'_, '_>, keystrokes: u32) {
+    let (text, _) = typed(keystrokes);
+    bencher.bench_local(|| text.view().value.encode());
+}

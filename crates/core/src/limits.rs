@@ -86,6 +86,8 @@ pub const CERTIFICATE_BYTES: usize = 1 + 32 * 3 + 4 + NAME_BYTES + 64 * 2;
 pub const LIVE_WINDOW_BYTES: u32 = 256 << 10;
 /// See [`LIVE_WINDOW_BYTES`].
 pub const BULK_WINDOW_BYTES: u32 = 1 << 20;
+/// Journals of which a side of a stream remembers the last entry that went, 136 bytes each: as many as people type at a time.
+pub const NEXT_JOURNALS: usize = 16;
 /// Portions of a window in which credit is given back. Four: a sender that waits for credit waits for a quarter of the window at
 /// most, and small edits need one frame of credit for hundreds of them.
 pub const CREDIT_PORTIONS: u64 = 4;
@@ -121,6 +123,13 @@ pub const SMALL_RESERVE_BYTES: usize = 1 << 20;
 /// Operations from which a document rests after others' entries were applied to it: an application to fewer takes some 3 ms,
 /// which is not worth holding up a journal for.
 pub const LARGE_DOCUMENT_OPS: u64 = 10_000;
+/// Changes of others that are made again as their authors did, rather than applied in one call, per so many operations that the
+/// document has: from there on it costs less, by `take_a_keystroke_into_a_text` of benches/benches/parts.rs.
+pub const REPLAY_PER_OPS: u64 = 800;
+/// See [`REPLAY_PER_OPS`]; and at most so many at a time: one application to a text of 100,000 operations costs as much.
+pub const REPLAY_CHANGES: u64 = 32;
+/// Operations of those changes: each deleted character is sought by itself.
+pub const REPLAY_OPS: usize = 256;
 /// How long a large document rests, in times of what the application took: it takes a fifth of a core at most.
 pub const REST_TIMES: u64 = 4;
 /// The longest rest, in milliseconds: what a clock that jumps, or a machine that slept, may cost.

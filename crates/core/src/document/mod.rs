@@ -13,6 +13,7 @@ mod fate;
 pub mod genesis;
 pub mod path;
 mod place;
+mod replay;
 mod sequence;
 mod view;
 mod write;
@@ -389,7 +390,7 @@ fn write_all(tx: &mut Transaction<'_>, edits: &[Edit], unborn: Hidden) -> Result
 
 fn apply(doc: &mut Automerge, changes: Vec<Change>) -> Result<Applied, ApplyError> {
     let mut seen = BTreeSet::new();
-    let new: Vec<Change> =
+    let mut new: Vec<Change> =
         changes.into_iter().filter(|change| !has_change(doc, &change.hash()) && seen.insert(change.hash())).collect();
     for change in &new {
         if let Some(dep) = change.deps().iter().find(|dep| !seen.contains(dep) && !has_change(doc, dep)) {
@@ -397,7 +398,14 @@ fn apply(doc: &mut Automerge, changes: Vec<Change>) -> Result<Applied, ApplyErro
         }
     }
     let applied = Applied { new: new.len() };
-    if applied.new > 0 {
+    if replay::worth_it(doc, &new) {
+        let mut made = 0;
+        while made < new.len() && replay::replay(doc, &new[made])? {
+            made += 1;
+        }
+        new.drain(..made);
+    }
+    if !new.is_empty() {
         doc.apply_changes(new).map_err(|error| match error {
             AutomergeError::DuplicateSeqNumber(seq, actor) => {
                 ApplyError::Equivocation { actor: actor.to_hex_string(), seq }
