@@ -177,6 +177,7 @@ def frame(data):
         0x23: lambda: (ticket(), r.bool(), r.bytes()),
         0x30: lambda: (handle(), r.rest()),
         0x31: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.rest()),
+        0x32: lambda: (handle(), r.raw(4), r.rest()),
         0x42: lambda: (handle(), r.bytes(), r.list(lambda: (r.raw(32), r.raw(64)))),
         0x44: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.u32()),
         0x45: lambda: (handle(), r.raw(32), r.u32(), r.u32(), r.u32(), r.rest()),
@@ -365,16 +366,17 @@ def check_frames(v, frames):
     for name, stream, data in frames:
         kind, fields = frame(data)
         kinds.add(kind)
-        streams = {0x12: ["live"], 0x13: ["live"], 0x23: ["live"], 0x30: ["live", "bulk"], 0x31: ["live", "bulk"], 0x45: ["bulk"]}
+        entries = dict.fromkeys((0x30, 0x31, 0x32), ["live", "bulk"])
+        streams = {0x12: ["live"], 0x13: ["live"], 0x23: ["live"], 0x45: ["bulk"]} | entries
         check(f"stream of {name}", stream in streams.get(kind, ["ctl"]), True)
-        if kind not in (0x30, 0x31, 0x45):  # these end in bytes without a length
+        if kind not in (0x30, 0x31, 0x32, 0x45):  # these end in bytes without a length
             for end in range(1, len(data)):
                 try:
                     frame(data[:end])
                 except (ValueError, UnicodeDecodeError):
                     continue
                 raise SystemExit(f"{name} cut at {end} is read")
-    check("kinds of frames", len(kinds), 25)
+    check("kinds of frames", len(kinds), 26)
     f = {name: frame(data)[1] for name, _, data in frames}
     fill = lambda byte, count: bytes([byte]) * count
     handle, journal, ticket = fill(0x31, 8), (v["collection-tag"], v["device"], v["incarnation"]), fill(0x51, 16)
@@ -416,6 +418,7 @@ def check_frames(v, frames):
         "part-first": (handle, fill(0x7C, 32), len(v["entry"]), 0, v["entry"][:100]),
         "part-last": (handle, fill(0x7C, 32), len(v["entry"]), 100, v["entry"][100:]),
         "entry": (handle, v["entry"]),
+        "next": (handle, fill(0x7F, 4), v["entry"][:4] + v["entry"][140:]),
     }
     for name, fields in expected.items():
         check(f"frame {name}", f[name], fields)

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod codec;
+mod next;
 mod tree;
 
 use crate::bytes::{DecodeError, Reader, Writer};
@@ -14,6 +15,7 @@ use crate::limits::*;
 
 pub use checkpoint::{Attest, CheckpointPiece, Fetch, Offer};
 use codec::list;
+pub use next::Recent;
 pub use tree::{TREE_DEPTH, TreePath, TreePlace};
 
 /// The protocol version that this build speaks; a hello states the range.
@@ -23,6 +25,10 @@ pub const PROTOCOL_VERSION: u16 = 1;
 pub mod feature {
     /// Takes frames about checkpoints, and floors in frontiers.
     pub const CHECKPOINTS: u64 = 1;
+    /// Takes [`Frame::Next`](super::Frame::Next).
+    pub const NEXT: u64 = 2;
+    /// All that this build knows.
+    pub const ALL: u64 = CHECKPOINTS | NEXT;
 }
 
 /// Names a shared space on one link: the first 8 bytes of the tag under which the two found it.
@@ -166,6 +172,15 @@ pub enum Frame {
         handle: Handle,
         /// As signed.
         bytes: Vec<u8>,
+    },
+    /// One whole entry, the next of its journal after one that `Entry` or `Next` brought lately on the same stream.
+    Next {
+        /// The space.
+        handle: Handle,
+        /// Begins the hash of the entry that it follows.
+        after: [u8; 4],
+        /// Without what follows from the entry before; see [`Recent`].
+        rest: Vec<u8>,
     },
     /// A piece of an entry that is too large for a frame. Pieces of one entry follow one another on one stream.
     Part {

@@ -276,8 +276,14 @@ fn space_frames() -> Vec<(&'static str, Class, Frame)> {
         ("peers", Class::Ctl, Frame::Peers { handle, peers: vec![hint] }),
         ("part-first", Class::Bulk, piece(0..100)),
         ("part-last", Class::Bulk, piece(100..bytes.len())),
+        ("next", Class::Live, Frame::Next { handle, after: [0x7f; 4], rest: without_place(&bytes) }),
         ("entry", Class::Live, Frame::Entry { handle, bytes }),
     ]
+}
+
+/// An entry as `Next` carries it.
+fn without_place(entry: &[u8]) -> Vec<u8> {
+    [&entry[..4], &entry[140..]].concat()
 }
 
 /// Frames about checkpoints.
@@ -449,7 +455,7 @@ fn pinned_frames_read_back_on_their_own_stream_only() {
         assert_eq!(Frame::decode(class, &whole).unwrap(), frame, "{of}");
         for other in [Class::Ctl, Class::Live, Class::Bulk].into_iter().filter(|other| *other != class) {
             // Entries and their parts go on either stream of entries.
-            let entry = matches!(frame, Frame::Entry { .. } | Frame::Part { .. });
+            let entry = matches!(frame, Frame::Entry { .. } | Frame::Next { .. } | Frame::Part { .. });
             let allowed = entry && other != Class::Ctl;
             assert_eq!(Frame::decode(other, &whole).is_ok(), allowed, "{of} on {other:?}");
         }
@@ -463,6 +469,10 @@ fn a_frame_cut_anywhere_or_followed_by_anything_is_refused() {
         let whole_in = |bytes: &[u8]| match Frame::decode(class, bytes) {
             Err(_) => false,
             Ok(Frame::Entry { bytes, .. }) => Entry::decode(bytes).is_ok(),
+            Ok(Frame::Next { rest, .. }) => {
+                let place = &entry(&edit()).into_bytes()[4..140];
+                rest.len() > 4 && Entry::decode([&rest[..4], place, &rest[4..]].concat()).is_ok()
+            }
             // Parts are put together up to their total: a cut one leaves a gap before the next, or the entry unfinished.
             Ok(Frame::Part { bytes, .. }) => {
                 matches!(&frame, Frame::Part { bytes: full, .. } if bytes.len() == full.len())

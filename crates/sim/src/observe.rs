@@ -330,7 +330,7 @@ impl FrameKind {
             Some(0x16) => FrameKind::Receipt,
             Some(0x17) => FrameKind::Peers,
             Some(0x20..=0x23) => FrameKind::Pairing,
-            Some(0x30) => FrameKind::Entry,
+            Some(0x30 | 0x32) => FrameKind::Entry,
             Some(0x31) => FrameKind::Part,
             _ => FrameKind::Unknown,
         }

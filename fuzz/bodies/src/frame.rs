@@ -25,7 +25,8 @@ pub fn frame(data: &[u8]) -> Outcome {
     within_limits(&frame);
     for other in CLASSES.into_iter().filter(|other| *other != class) {
         let both_carry_entries = class != Class::Ctl && other != Class::Ctl;
-        let on_both = both_carry_entries && matches!(frame, Frame::Entry { .. } | Frame::Part { .. });
+        let on_both =
+            both_carry_entries && matches!(frame, Frame::Entry { .. } | Frame::Next { .. } | Frame::Part { .. });
         assert_eq!(Frame::decode(other, bytes).is_ok(), on_both, "{frame:?} on {other:?}");
     }
     Outcome::Accepted

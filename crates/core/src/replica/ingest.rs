@@ -43,12 +43,7 @@ enum Verdict {
 
 impl Replica {
     /// Takes a whole entry from a link.
-    pub(super) fn on_entry(&mut self, space: SpaceId, source: Source, bytes: Vec<u8>) {
-        let entry = match Entry::decode(bytes) {
-            Ok(entry) => entry,
-            Err(_) if source.resumed => return self.give_back_credit(source), // Asked for anew by who put it together.
-            Err(error) => return self.fault(source.link, &format!("sent a malformed entry: {error}")),
-        };
+    pub(super) fn on_entry(&mut self, space: SpaceId, source: Source, entry: Entry) {
         let shared = self.links.get(&source.link).and_then(|state| state.space(space));
         if shared.is_some_and(|shared| !shared.scopes.accepts(&entry.header.journal)) {
             // It was under way when this device said that it no longer wants it.

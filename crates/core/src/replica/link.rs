@@ -13,7 +13,7 @@ use crate::keys;
 use crate::limits::*;
 use crate::output::{Event, Output};
 use crate::seal;
-use crate::wire::{self, Frame, Handle, Hello, PROTOCOL_VERSION};
+use crate::wire::{self, Frame, Handle, Hello, PROTOCOL_VERSION, Recent};
 
 const AUTH_LABEL: &str = "farshore hello v1";
 
@@ -41,6 +41,9 @@ pub(super) struct Link {
     received: Credit,
     /// Of `received`, what may be sent again and was not said yet.
     owed: Credit,
+    /// The last entries that went, by class, which the next ones of their journals need not repeat; and those that came.
+    pub(super) sent: BTreeMap<Class, Recent>,
+    pub(super) came: BTreeMap<Class, Recent>,
     /// An entry that comes in parts, by class.
     pub(super) parts: BTreeMap<Class, Parts>,
     /// Whether entries to be sent are being loaded.
@@ -127,7 +130,12 @@ impl Link {
 
     /// Whether the peer knows frames about checkpoints, and floors.
     pub(super) fn takes_checkpoints(&self) -> bool {
-        self.theirs.as_ref().is_some_and(|hello| hello.features & wire::feature::CHECKPOINTS != 0)
+        self.takes(wire::feature::CHECKPOINTS)
+    }
+
+    /// Whether the peer has said that it knows a feature.
+    pub(super) fn takes(&self, feature: u64) -> bool {
+        self.theirs.as_ref().is_some_and(|hello| hello.features & feature != 0)
     }
 
     pub(super) fn their_store(&self) -> Option<crate::id::StoreId> {
@@ -159,7 +167,7 @@ impl Replica {
         let mine = Hello {
             min_version: PROTOCOL_VERSION,
             max_version: PROTOCOL_VERSION,
-            features: wire::feature::CHECKPOINTS,
+            features: wire::feature::ALL,
             nonce: self.entropy.array(),
             store: self.identity.store,
             device: self.identity.device,
@@ -183,6 +191,8 @@ impl Replica {
             credit: window,
             received: Credit { live: 0, bulk: 0 },
             owed: Credit { live: 0, bulk: 0 },
+            sent: BTreeMap::new(),
+            came: BTreeMap::new(),
             parts: BTreeMap::new(),
             loading: false,
             stranger_bytes: 0,
@@ -280,6 +290,7 @@ impl Replica {
             Frame::Refuse { ticket, reason } => self.on_refuse(link, ticket, &reason),
             Frame::Grant { ticket, last, bytes } => self.on_grant(link, ticket, last, bytes),
             Frame::Entry { handle, bytes } => self.on_entry_frame(link, class, handle, bytes),
+            Frame::Next { handle, after, rest } => self.on_next(link, class, handle, after, &rest),
             Frame::Part { handle, hash, total, offset, bytes } => {
                 let piece = Piece { handle, hash, total: total as usize, offset: offset as usize };
                 self.on_part(link, class, piece, &bytes);

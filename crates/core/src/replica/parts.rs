@@ -109,9 +109,10 @@ impl Replica {
         if Entry::peek(&parts.bytes).is_none_or(|(_, hash)| hash != parts.hash) && !resumed {
             return self.fault(link, "sent parts of another entry than they name");
         }
-        let sound = !resumed || Entry::decode(parts.bytes.clone()).is_ok_and(|entry| entry.hash == parts.hash);
-        if sound {
-            return self.on_entry(space, source, parts.bytes);
+        match Entry::decode(parts.bytes) {
+            Ok(entry) if entry.hash == parts.hash => return self.on_entry(space, source, entry),
+            Err(error) if !resumed => return self.fault(link, &format!("sent a malformed entry: {error}")),
+            _ => {} // Whose bytes are wrong is not known.
         }
         self.give_back_credit(source);
         if let Some((journal, _)) = parts.place

@@ -9,6 +9,7 @@ use super::space::Source;
 use super::{LoadPurpose, Replica};
 use crate::batch::Load;
 use crate::breakage::Breakage;
+use crate::entry::Entry;
 use crate::id::{EntryHash, JournalId, Position, SpaceId};
 use crate::input::{Class, LinkId};
 use crate::limits::{ANNOUNCE_BYTES, FRAME_POSITIONS, LIVE_FRAME_BYTES};
@@ -90,7 +91,7 @@ impl Replica {
         }
         for (position, bytes) in entries {
             // Our own store's bytes: the header says which journal they are of.
-            let Ok(entry) = crate::entry::Entry::decode(bytes) else { break };
+            let Ok(entry) = Entry::decode(bytes) else { break };
             let journal = entry.header.journal;
             let due = self.links.get(&link).and_then(|state| state.space(space)).and_then(|s| s.todo.get(&journal));
             if due.is_none_or(|out| out.next != position.seq) {
@@ -262,7 +263,16 @@ impl Replica {
     /// Puts an entry on its stream, whole or in parts, or what of it begins at an offset.
     fn transmit(&mut self, link: LinkId, handle: Handle, class: Class, hash: EntryHash, bytes: &[u8], from: usize) {
         if from == 0 && bytes.len() + ENTRY_OVERHEAD <= wire::cap(class) {
-            return self.send_on(link, class, &Frame::Entry { handle, bytes: bytes.to_vec() });
+            let Some(state) = self.links.get_mut(&link) else { return };
+            let takes_next = state.takes(wire::feature::NEXT);
+            let sent = state.sent.entry(class).or_default();
+            let short = sent.shorten(bytes).filter(|_| takes_next);
+            sent.went(bytes, hash);
+            let frame = match short {
+                Some((after, rest)) => Frame::Next { handle, after, rest },
+                None => Frame::Entry { handle, bytes: bytes.to_vec() },
+            };
+            return self.send_on(link, class, &frame);
         }
         let total = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let mut offset = from as u32;
@@ -277,9 +287,31 @@ impl Replica {
         if !self.count_received(source) {
             return;
         }
+        let entry = match Entry::decode(bytes) {
+            Ok(entry) => entry,
+            Err(error) => return self.fault(link, &format!("sent a malformed entry: {error}")),
+        };
+        if let Some(state) = self.links.get_mut(&link) {
+            state.came.entry(class).or_default().went(entry.as_bytes(), entry.hash);
+        }
         match self.shared_space(link, handle) {
-            Some(space) => self.on_entry(space, source, bytes),
+            Some(space) => self.on_entry(space, source, entry),
             None => self.give_back_credit(source),
+        }
+    }
+
+    /// Takes an entry that goes without what it has in common with the one before it.
+    pub(super) fn on_next(&mut self, link: LinkId, class: Class, handle: Handle, after: [u8; 4], rest: &[u8]) {
+        let came = self.links.get(&link).and_then(|state| state.came.get(&class));
+        match came.and_then(|came| came.restore(after, rest)) {
+            Some(bytes) => self.on_entry_frame(link, class, handle, bytes),
+            // It came twice, which does no harm.
+            None => {
+                let source = Source::new(link, class, rest.len(), self.now.mono_ms);
+                if self.count_received(source) {
+                    self.give_back_credit(source);
+                }
+            }
         }
     }
 }

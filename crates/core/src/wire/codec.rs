@@ -34,6 +34,7 @@ const REFUSE: u8 = 0x22;
 const GRANT: u8 = 0x23;
 const ENTRY: u8 = 0x30;
 const PART: u8 = 0x31;
+const NEXT: u8 = 0x32;
 const CHECKPOINT: u8 = 0x42;
 const FETCH: u8 = 0x44;
 const CHECKPOINT_PIECE: u8 = 0x45;
@@ -129,6 +130,9 @@ impl Frame {
             }
             Frame::Entry { handle, bytes } => {
                 w.u8(ENTRY).raw(&handle.0).raw(bytes);
+            }
+            Frame::Next { handle, after, rest } => {
+                w.u8(NEXT).raw(&handle.0).raw(after).raw(rest);
             }
             Frame::Part { handle, hash, total, offset, bytes } => {
                 w.u8(PART).raw(&handle.0).raw(&hash.0).u32(*total).u32(*offset).raw(bytes);
@@ -229,6 +233,7 @@ impl Frame {
                 bytes: r.bytes(ROSTER_OP_BYTES, "roster operation")?.to_vec(),
             },
             ENTRY => Frame::Entry { handle: handle(&mut r)?, bytes: rest(&mut r)? },
+            NEXT => Frame::Next { handle: handle(&mut r)?, after: r.array("entry before")?, rest: rest(&mut r)? },
             PART => Frame::Part {
                 handle: handle(&mut r)?,
                 hash: EntryHash(r.array("entry hash")?),
@@ -252,7 +257,7 @@ impl Frame {
     /// Entries and roster operations travel on live or bulk, everything else on ctl.
     fn belongs_on(&self, class: Class) -> bool {
         match self {
-            Frame::Entry { .. } | Frame::Part { .. } => class != Class::Ctl,
+            Frame::Entry { .. } | Frame::Next { .. } | Frame::Part { .. } => class != Class::Ctl,
             Frame::RosterOp { .. } | Frame::RosterEnd { .. } | Frame::Grant { .. } => class == Class::Live,
             Frame::CheckpointPiece(_) => class == Class::Bulk,
             _ => class == Class::Ctl,

@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use farshore_core::input::Class;
+use farshore_core::wire::Recent;
+
 use crate::limits::{FRAME_OVERHEAD, LANE_BYTES, LINK_OVERFLOW_BYTES};
 use crate::observe::DeviceNo;
 
@@ -32,6 +35,8 @@ pub(super) struct Way {
     /// Frames that the network had no room for: the node keeps them.
     overflow: VecDeque<(usize, Vec<u8>)>,
     overflow_bytes: usize,
+    /// Entries that went, by class: the frames after them lean on them.
+    pub(super) recent: BTreeMap<Class, Recent>,
 }
 
 /// One stream of one direction.

@@ -10,6 +10,7 @@ use farshore_core::wire::Frame;
 
 use super::disk::{Begun, Finished, Stored, Task, documents};
 use super::host::Engine;
+use super::net::Way;
 use super::{Event, Run};
 use crate::limits::MEASURE_INPUTS;
 use crate::observe::{DeviceNo, FrameKind, What};
@@ -194,13 +195,13 @@ impl Run<'_> {
     }
 
     fn send(&mut self, device: DeviceNo, link: LinkId, class: Class, frame: Vec<u8>) {
-        let Some(known) = self.links.links.get(&link.0) else { return };
+        let Some(known) = self.links.links.get_mut(&link.0) else { return };
         let Some(side) = known.side(device).filter(|side| known.known[*side]) else { return };
         let to = known.ends[1 - side];
         self.outcome.frames += 1;
         self.outcome.frame_bytes += frame.len() as u64;
         let kind = FrameKind::of(&frame);
-        let entry = entry(&frame);
+        let entry = entry(&mut known.ways[side], class, kind, &frame);
         let shows = shows(class, kind, &frame, &entry);
         let what = What::Sent { link: link.0, to, class: class.into(), kind, bytes: frame.len(), entry, shows };
         self.see(device, what);
@@ -242,22 +243,33 @@ impl Run<'_> {
     }
 }
 
-/// The entry that a frame holds whole.
-fn entry(frame: &[u8]) -> Option<(JournalId, Position)> {
-    /// Kind and handle come before it.
-    const AHEAD: usize = 1 + 8;
-    if FrameKind::of(frame) != FrameKind::Entry {
+/// The entry that a frame holds whole, or of which it holds the first part: its header is there.
+fn entry(way: &mut Way, class: Class, kind: FrameKind, frame: &[u8]) -> Option<(JournalId, Position)> {
+    if !matches!(kind, FrameKind::Entry | FrameKind::Part) {
         return None;
     }
-    let (header, hash) = Entry::peek(frame.get(AHEAD..)?)?;
+    let recent = way.recent.entry(class).or_default();
+    let (header, hash) = match Frame::decode(class, frame).ok()? {
+        Frame::Part { offset: 0, bytes, .. } => Entry::peek(&bytes)?,
+        Frame::Part { .. } => return None,
+        whole => {
+            let bytes = match whole {
+                Frame::Next { after, rest, .. } => recent.restore(after, &rest)?,
+                Frame::Entry { bytes, .. } => bytes,
+                _ => return None,
+            };
+            let read = Entry::peek(&bytes)?;
+            recent.went(&bytes, read.1);
+            read
+        }
+    };
     Some((header.journal, header.position(hash)))
 }
 
 /// How far a frame says, or shows by what it holds, that its sender has journals.
 fn shows(class: Class, kind: FrameKind, frame: &[u8], entry: &Option<(JournalId, Position)>) -> Vec<(JournalId, u64)> {
     match kind {
-        FrameKind::Entry => entry.iter().map(|(journal, position)| (*journal, position.seq)).collect(),
-        FrameKind::Part => first_part(frame).into_iter().collect(),
+        FrameKind::Entry | FrameKind::Part => entry.iter().map(|(journal, at)| (*journal, at.seq)).collect(),
         FrameKind::Frontier | FrameKind::Receipt => match Frame::decode(class, frame) {
             Ok(Frame::Frontier(frontier)) => {
                 frontier.positions.iter().map(|held| (held.journal, held.position.seq)).collect()
@@ -267,17 +279,6 @@ fn shows(class: Class, kind: FrameKind, frame: &[u8], entry: &Option<(JournalId,
         },
         _ => Vec::new(),
     }
-}
-
-/// The entry of which a frame holds the first part, where the header is.
-fn first_part(frame: &[u8]) -> Option<(JournalId, u64)> {
-    /// Kind and handle, the whole length, the offset; then version, suite, flags and space of the entry.
-    const OFFSET: usize = 1 + 8 + 4;
-    const JOURNAL: usize = OFFSET + 4 + 4 + 32;
-    let first = frame.get(OFFSET..OFFSET + 4)? == [0; 4];
-    let journal = frame.get(JOURNAL..JOURNAL + JournalId::LEN).filter(|_| first)?;
-    let seq = frame.get(JOURNAL + JournalId::LEN..JOURNAL + JournalId::LEN + 8)?;
-    Some((JournalId::from_bytes(journal.try_into().ok()?), u64::from_be_bytes(seq.try_into().ok()?)))
 }
 
 impl From<Class> for crate::observe::Stream {

@@ -44,6 +44,7 @@ fn samples(rig: &mut Rig) -> Vec<(Class, Vec<u8>)> {
     .collect();
     frames.push((Class::Live, Frame::RosterEnd { handle }.encode()));
     frames.push((Class::Live, Frame::Entry { handle, bytes: entry.as_bytes().to_vec() }.encode()));
+    frames.push((Class::Live, Frame::Next { handle, after: [9; 4], rest: vec![1, 2] }.encode()));
     frames.push((
         Class::Bulk,
         Frame::Part { handle, hash: EntryHash([9; 32]), total: 9, offset: 0, bytes: vec![1, 2] }.encode(),
@@ -57,7 +58,7 @@ fn a_truncated_frame_of_any_kind_costs_its_sender_the_link_and_nobody_else_anyth
     let mut rig = Rig::new(1);
     for (class, bytes) in samples(&mut rig) {
         // Entries, parts and reasons end where the frame ends; they are cut in tests of their own.
-        let open_ended = matches!(bytes[0], 0x30 | 0x31);
+        let open_ended = matches!(bytes[0], 0x30..=0x32);
         for cut in [0, 1, bytes.len() / 2, bytes.len() - 1] {
             if open_ended && cut > 1 {
                 continue;
@@ -75,7 +76,7 @@ fn a_truncated_frame_of_any_kind_costs_its_sender_the_link_and_nobody_else_anyth
 fn a_frame_with_bytes_left_over_or_over_its_cap_is_refused_before_it_is_read() {
     let mut rig = Rig::new(2);
     for (class, mut bytes) in samples(&mut rig) {
-        if matches!(bytes[0], 0x30 | 0x31) {
+        if matches!(bytes[0], 0x30..=0x32) {
             continue;
         }
         bytes.push(0);

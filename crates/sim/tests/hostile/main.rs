@@ -19,6 +19,7 @@ mod flow;
 mod forks;
 mod frames;
 mod generations;
+mod next;
 mod oversize;
 mod own_journal;
 mod pairing;

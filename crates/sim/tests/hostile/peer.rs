@@ -106,7 +106,7 @@ impl Line {
     pub(crate) fn send(&self, world: &mut World, frame: &Frame) {
         let class = match frame {
             Frame::RosterOp { .. } | Frame::RosterEnd { .. } | Frame::Grant { .. } => Class::Live,
-            Frame::Entry { .. } | Frame::Part { .. } => Class::Live,
+            Frame::Entry { .. } | Frame::Next { .. } | Frame::Part { .. } => Class::Live,
             _ => Class::Ctl,
         };
         self.send_bytes(world, class, frame.encode());
