@@ -12,13 +12,14 @@ use farshore_core::keys::DeviceKeys;
 use farshore_core::limits::{CHANGE_BYTES, ENTRY_BYTES, ENTRY_DEPS, ENTRY_ITEMS, ITEM_CHANGES, ROSTER_HEADS};
 use farshore_core::payload::{self, ItemBody, PackedChange};
 use farshore_core::time::HybridTime;
+use farshore_core::wire::Recent;
 
 use crate::Outcome;
 
 /// The first byte picks what the others are: an entry, the fields of a header to be signed, or an opened payload.
 ///
 /// Checked: an accepted entry has one encoding and keeps its limits. A header that we sign is accepted if it is well formed and
-/// refused if not, and no bit of a signed entry can be changed. An accepted payload reads back from what we write of it, and
+/// refused if not, no bit of a signed entry can be changed, and the next one of its journal can go without its place. An accepted payload reads back from what we write of it, and
 /// every change in it has one compact form.
 pub fn entry(data: &[u8]) -> Outcome {
     match data.split_first() {
@@ -54,10 +55,21 @@ fn signed(u: &mut Unstructured<'_>) -> Result<Outcome> {
     let Ok(read) = read else { return Ok(Outcome::Refused) };
     assert_eq!(read, entry);
     assert!(read.verify() && read.sealed() == sealed);
+    follows(&entry, &keys, sealed);
     let bit = usize::from(bit) % (bytes.len() * 8);
     bytes[bit / 8] ^= 1 << (bit % 8);
     assert!(!Entry::decode(bytes).is_ok_and(|other| other.verify()), "bit {bit} can be changed");
     Ok(Outcome::Accepted)
+}
+
+/// The next entry of a journal can go without its place, and is put together again.
+fn follows(entry: &Entry, keys: &DeviceKeys, sealed: &[u8]) {
+    let Some(seq) = entry.header.seq.checked_add(1) else { return };
+    let next = Entry::sign(Header { seq, prev: entry.hash, ..entry.header.clone() }, sealed, keys);
+    let mut recent = Recent::default();
+    recent.went(entry.as_bytes(), entry.hash);
+    let (after, rest) = recent.shorten(next.as_bytes()).expect("it follows");
+    assert_eq!(recent.restore(after, &rest).as_deref(), Some(next.as_bytes()));
 }
 
 /// Few different values, so that equal ones meet.

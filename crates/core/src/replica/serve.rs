@@ -305,13 +305,8 @@ impl Replica {
         let came = self.links.get(&link).and_then(|state| state.came.get(&class));
         match came.and_then(|came| came.restore(after, rest)) {
             Some(bytes) => self.on_entry_frame(link, class, handle, bytes),
-            // It came twice, which does no harm.
-            None => {
-                let source = Source::new(link, class, rest.len(), self.now.mono_ms);
-                if self.count_received(source) {
-                    self.give_back_credit(source);
-                }
-            }
+            // Not to be dropped: its sender takes it for received, and if none followed it nobody would ever miss it.
+            None => self.fault(link, "sent an entry that follows none of those it sent lately"),
         }
     }
 }

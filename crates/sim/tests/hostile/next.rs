@@ -2,6 +2,7 @@
 
 use farshore_core::entry::Entry;
 use farshore_core::id::Position;
+use farshore_core::input::Class;
 use farshore_core::wire::{Frame, Of, Range, Recent, feature};
 
 use crate::content::{document, sound};
@@ -47,29 +48,37 @@ fn the_next_entry_of_a_journal_is_taken_without_its_place() {
 }
 
 #[test]
-fn one_that_comes_twice_or_follows_nothing_is_dropped_and_asked_for_when_it_is_missed() {
+fn one_that_follows_nothing_that_came_or_is_cut_short_costs_its_sender_the_link() {
     let mut rig = Rig::new(121);
     let mut mallory = rig.mallory();
-    let line = mallory.meet(&mut rig.world, ADA);
     let entries = three(&mut mallory);
-    // Nothing went before it on this stream.
+    let fault = "follows none of those";
+    let line = mallory.meet(&mut rig.world, ADA);
     line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
-    assert_eq!(held(&rig, &mallory), Position::START);
+    rig.assert_faulted(&line, fault);
+    // On another stream of the same link.
+    let line = mallory.meet(&mut rig.world, ADA);
+    line.send_bytes(&mut rig.world, Class::Bulk, whole(&line, &entries[0]).encode());
+    line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
+    rig.assert_faulted(&line, fault);
+    // Twice.
+    let line = mallory.meet(&mut rig.world, ADA);
     line.send(&mut rig.world, &whole(&line, &entries[0]));
-    for _ in 0..2 {
-        line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
-        assert_eq!(held(&rig, &mallory), entries[1].position());
+    line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
+    line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
+    rig.assert_faulted(&line, fault);
+    assert_eq!(held(&rig, &mallory), entries[1].position());
+    // What was cut short and taken for nothing would never be missed, if it was the last: found by seed 4405 of the mixed faults.
+    let whole_one = next(&mallory.meet(&mut rig.world, ADA), &entries[1], &entries[2]).encode().len();
+    for cut in 1..whole_one {
+        let line = mallory.meet(&mut rig.world, ADA);
+        line.send(&mut rig.world, &whole(&line, &entries[1]));
+        let mut bytes = next(&line, &entries[1], &entries[2]).encode();
+        bytes.truncate(cut);
+        line.send_bytes(&mut rig.world, Class::Live, bytes);
+        assert!(line.closed(&mut rig.world).is_some(), "cut at {cut}");
     }
-    // On another line the second is missing.
-    let other = mallory.meet(&mut rig.world, ADA);
-    other.received(&mut rig.world);
-    line.hang_up(&mut rig.world);
-    let fourth = mallory.entry(&[sound(&mallory, document(4), "hello")]);
-    other.send(&mut rig.world, &whole(&other, &fourth));
-    let asked = Range { journal: mallory.journal(), from: 3, to: 4, of: Of::Shown };
-    let wants = Frame::Want { handle: other.handle, more: false, ranges: vec![asked] };
-    assert!(other.received(&mut rig.world).contains(&wants));
-    rig.assert_open(&other);
+    assert_eq!(held(&rig, &mallory), entries[1].position());
     rig.assert_undisturbed();
 }
 

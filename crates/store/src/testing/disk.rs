@@ -19,7 +19,7 @@ pub const SECTOR_BYTES: u64 = 512;
 #[derive(Clone, PartialEq, Eq)]
 pub enum Op {
     /// These bytes at this offset.
-    Write(u64, Vec<u8>),
+    Write(u64, Arc<[u8]>),
     /// A new length; what is added is zero.
     SetLen(u64),
     /// Everything before is durable.
@@ -271,7 +271,7 @@ impl State {
 /// Does an operation to an image.
 fn change(image: &mut Image, op: &Op) {
     match op {
-        Op::Write(offset, data) => image.write(*offset as usize, data),
+        Op::Write(offset, data) => image.put(*offset as usize, data),
         Op::SetLen(length) => image.resize(*length as usize),
         Op::Sync => {}
     }
@@ -320,6 +320,6 @@ impl StorageBackend for DiskBackend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.disk.state().attempt(Op::Write(offset, data.to_vec()))
+        self.disk.state().attempt(Op::Write(offset, data.into()))
     }
 }

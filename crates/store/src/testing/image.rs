@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-/// Bytes of one piece: four pages of redb.
-const PIECE: usize = 16 << 10;
+/// Bytes of one piece: a page of redb, so that most writes give a piece away instead of copying into one.
+const PIECE: usize = 4 << 10;
 
 type Piece = [u8; PIECE];
 
@@ -68,6 +68,19 @@ impl Image {
         }
     }
 
+    /// The same, of bytes that others hold too: a whole piece is not copied.
+    pub fn put(&mut self, offset: usize, bytes: &Arc<[u8]>) {
+        match Arc::<Piece>::try_from(Arc::clone(bytes)) {
+            Ok(piece) if offset.is_multiple_of(PIECE) => {
+                if self.length < offset + PIECE {
+                    self.resize(offset + PIECE);
+                }
+                self.pieces[offset / PIECE] = Some(piece);
+            }
+            _ => self.write(offset, bytes),
+        }
+    }
+
     /// Reads at an offset; whether all of it lies within the image.
     pub fn read(&self, offset: usize, out: &mut [u8]) -> bool {
         if offset.checked_add(out.len()).is_none_or(|end| end > self.length) {
@@ -98,7 +111,10 @@ mod tests {
         let edges = [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE - 5, 4 * PIECE];
         for (step, (offset, length)) in edges.iter().flat_map(|at| edges.map(|length| (*at, length))).enumerate() {
             let data = vec![step as u8 + 1; length];
-            image.write(offset, &data);
+            match step % 2 {
+                0 => image.write(offset, &data),
+                _ => image.put(offset, &data.clone().into()),
+            }
             plain.resize(plain.len().max(offset + length), 0);
             plain[offset..offset + length].copy_from_slice(&data);
             let before = image.clone();
