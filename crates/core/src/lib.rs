@@ -13,7 +13,6 @@ pub mod bytes;
 pub mod catalogue;
 pub mod change;
 pub mod checkpoint;
-mod deflated;
 pub mod document;
 pub mod entropy;
 pub mod entry;

@@ -108,6 +108,8 @@ pub const NEW_DOCUMENTS_KEPT: usize = 64;
 pub const APPLY_BYTES: usize = 256 << 10;
 /// An entry up to this many bytes, sealed, or of payload, is what a person writes at a time, and not part of an import.
 pub const SMALL_ENTRY_BYTES: usize = 4 << 10;
+/// Operations of a document up to which work on it takes some 100 us: a record, a note.
+pub const SMALL_DOCUMENT_OPS: u64 = 1_000;
 /// Edits in one request up to which it is a person's.
 pub const FEW_EDITS: usize = 16;
 /// How long a space counts as lively after a small edit or entry, in milliseconds: longer than a pause in typing.

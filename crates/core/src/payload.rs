@@ -1,10 +1,23 @@
 //! What an entry seals: items for one or more documents, deflated as one block with a declared, capped size.
+//!
+//! Layout before sealing: inflated length `u32`, codec `u8`, block. Deflate (zlib-rs) because it is already in Automerge's tree and
+//! pure Rust; the codec byte leaves room for another. See `docs/decisions/`.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::change::compact;
-use crate::deflated::{deflate, inflate};
 use crate::id::DocumentId;
 use crate::limits::{CHANGE_BYTES, ENTRY_ITEMS, ITEM_CHANGES, PAYLOAD_BYTES, TOMBSTONE_HEADS};
+
+const CODEC_PLAIN: u8 = 0;
+const CODEC_DEFLATE: u8 = 1;
+/// Below this many bytes deflate rarely gains anything.
+const DEFLATE_FROM_BYTES: usize = 64;
 
 // 3 (blob reference), 4 (re-founding) and 5 (restore) are reserved.
 const KIND_CHANGES: u8 = 1;
@@ -38,6 +51,20 @@ pub enum ItemBody {
         /// Its bytes.
         bytes: Vec<u8>,
     },
+}
+
+impl ItemBody {
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            ItemBody::Changes(changes) => changes
+                .iter()
+                .map(|(PackedChange::Derived(bytes) | PackedChange::Genesis { change: bytes, .. })| bytes.len())
+                .sum(),
+            ItemBody::Tombstone { heads } => heads.len() * 32,
+            ItemBody::Unknown { bytes, .. } => bytes.len(),
+        }
+    }
 }
 
 /// A change without what the receiver computes itself; see [`crate::change::compact`].
@@ -176,7 +203,55 @@ fn decode_changes(r: &mut Reader<'_>) -> Result<Option<Vec<PackedChange>>, Decod
     Ok(Some(changes))
 }
 
-pub(crate) fn over(field: &'static str, value: usize, limit: usize) -> Result<(), DecodeError> {
+/// A block with its length and codec; what it holds is capped by the caller at [`PAYLOAD_BYTES`].
+pub(crate) fn deflate(plain: &[u8]) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.u32(u32::try_from(plain.len()).expect("a payload is capped at 16 MiB before this"));
+    if plain.len() >= DEFLATE_FROM_BYTES {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        // A new encoder each time: one of zlib-rs 0.6 that is reset makes other bytes than a new one, which would let what a device
+        // writes depend on what it wrote before (I2), and panics if it was in the middle.
+        // Writing to a Vec cannot fail; if a codec ever did, the plain form below is right too.
+        if let Ok(block) = encoder.write_all(plain).and_then(|()| encoder.finish())
+            && block.len() < plain.len()
+        {
+            w.u8(CODEC_DEFLATE).raw(&block);
+            return w.finish();
+        }
+    }
+    w.u8(CODEC_PLAIN).raw(plain);
+    w.finish()
+}
+
+/// What [`deflate`] packed, at most [`PAYLOAD_BYTES`].
+pub(crate) fn inflate(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut r = Reader::new(bytes);
+    let declared = r.u32("payload length")? as usize;
+    let codec = r.u8("payload codec")?;
+    if codec > CODEC_DEFLATE {
+        // Before anything else is judged: a newer codec may have other limits.
+        let (found, known) = (codec.into(), CODEC_DEFLATE.into());
+        return Err(DecodeError::Version { field: "payload codec", found, known });
+    }
+    over("payload length", declared, PAYLOAD_BYTES)?;
+    let block = r.take(r.remaining(), "payload")?;
+    let plain = match codec {
+        CODEC_PLAIN => block.to_vec(),
+        _ => {
+            let mut plain = Vec::new();
+            // One byte more than declared is enough to notice a lie, so a bomb costs no more than an honest payload.
+            let mut limited = DeflateDecoder::new(block).take(declared as u64 + 1);
+            limited.read_to_end(&mut plain).map_err(|_| DecodeError::Invalid { field: "payload" })?;
+            plain
+        }
+    };
+    if plain.len() != declared {
+        return Err(DecodeError::Invalid { field: "payload length" });
+    }
+    Ok(plain)
+}
+
+fn over(field: &'static str, value: usize, limit: usize) -> Result<(), DecodeError> {
     if value <= limit {
         return Ok(());
     }

@@ -24,6 +24,7 @@ enum Work {
 /// The workers. Dropping it lets them finish what was handed over, and end.
 pub(crate) struct Workers {
     queue: Sender<Work>,
+    answers: UnboundedSender<Answer>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -45,13 +46,18 @@ impl Workers {
                 .map_err(Error::thread)?;
             threads.push(thread);
         }
-        Ok(Workers { queue, threads })
+        Ok(Workers { queue, answers, threads })
     }
 
     /// Hands a job over. Jobs may finish in any order.
     pub(crate) fn job(&self, life: u64, id: u64, job: Job) {
         // The workers outlive this sender: they end only when it is dropped.
         let _ = self.queue.send(Work::Job { life, id, job });
+    }
+
+    /// Does a job on the caller's thread; the answer comes like any other.
+    pub(crate) fn job_here(&self, life: u64, id: u64, job: Job) {
+        let _ = self.answers.send(Answer::JobDone { life, id, result: run_job(id, job) });
     }
 
     /// Hands over a load that has no batch before it.

@@ -101,3 +101,26 @@ fn beside_a_flood_small_entries_are_applied_at_once_and_large_ones_with_rests() 
     }
     assert_eq!(world.views(2, key), world.views(0, key));
 }
+
+/// Who types fast makes small entries and large ones. Nobody else writes, so nothing of it rests.
+#[test]
+fn who_writes_alone_does_not_rest_for_his_own_small_entries() {
+    let mut world = World::new(93, 2);
+    let key = world.found("home", "notes", Role::Writer);
+    world.link(0, 1);
+    write(&mut world, 0, key, 1);
+    world.run();
+    world.devices[1].apply_ms = 20;
+    for number in 100..110 {
+        let content = || Value::Map([("text".to_owned(), Value::Str("y".repeat(100)))].into());
+        let edit = |at: u8| DocEdit {
+            document: DocumentId([[number; 8], [at; 8]].concat().try_into().unwrap()),
+            keyed: false,
+            op: DocOp::Create(content()),
+        };
+        world.write(0, key, vec![edit(255)]);
+        world.write(0, key, (0..250).map(edit).collect());
+    }
+    world.run(); // No timer: what rests does not go on.
+    assert_eq!(world.views(1, key).len(), 1 + 10 * 251);
+}

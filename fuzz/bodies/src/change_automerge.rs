@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use arbitrary::Unstructured;
 use automerge::{Automerge, Change, ChangeHash, ObjId, PatchLog, ROOT, ReadDoc};
 use farshore_core::change::{AncestorIndex, decode};
+use farshore_core::document::Document;
 
 use crate::Outcome;
 use crate::change_script::{self, Known};
@@ -17,7 +18,8 @@ const CHANGES: usize = 16;
 /// validator; those that it admits go to Automerge.
 ///
 /// Checked: Automerge takes them and gives the same bytes back; the document saves, loads and is the same; the same changes are
-/// admitted and make the same document in another order and in one batch; local edits go on top; a refusal leaves no trace.
+/// admitted and make the same document in another order and in one batch, and when they are made again as their authors made
+/// them; local edits go on top; a refusal leaves no trace.
 pub fn change_automerge(data: &[u8]) -> Outcome {
     let mut u = Unstructured::new(data);
     let bases = bases();
@@ -38,6 +40,8 @@ pub fn change_automerge(data: &[u8]) -> Outcome {
 #[derive(Clone, Default)]
 struct History {
     document: Automerge,
+    /// The same by a device that makes changes again where it can.
+    again: Document,
     index: AncestorIndex,
     known: Known,
     chunks: Vec<Vec<u8>>,
@@ -73,6 +77,9 @@ impl History {
         apply(&mut self.document, &[chunk.to_vec()]);
         let kept = self.document.get_change_by_hash(&change.hash()).expect("Automerge holds what it applied");
         assert_eq!(kept.raw_bytes(), chunk, "Automerge gives the same bytes back");
+        if !self.again.replay(&kept).expect("what was admitted is no fault of ours") {
+            self.again.apply(vec![kept]).expect("Automerge applies what was admitted");
+        }
         self.known.note(chunk);
         self.chunks.push(chunk.to_vec());
     }
@@ -83,6 +90,9 @@ impl History {
         assert_eq!(sorted(self.document.get_heads()), heads, "the index and Automerge agree");
         let mut loaded = Automerge::load(&self.document.save()).expect("what was applied loads");
         same(&loaded, &heads, &seen, "after a reload");
+        same(self.again.as_automerge(), &heads, &seen, "made again where it could be");
+        let again = Document::load(Some(&self.again.save()), &[]).expect("what was made again loads");
+        same(again.as_automerge(), &heads, &seen, "made again, after a reload");
         let rebuilt = AncestorIndex::from_document(&loaded).expect("what was admitted is admitted after a reload");
         assert_eq!((rebuilt.len(), rebuilt.max_op()), (self.index.len(), self.index.max_op()));
 

@@ -5,12 +5,11 @@
 
 use super::{count, require, version, within};
 use crate::bytes::{DecodeError, Reader, Writer};
-use crate::deflated;
 use crate::id::{DocumentId, EntryHash};
 use crate::limits::{
     CHANGE_BYTES, CHECKPOINT_JOURNALS, CHUNK_SEGMENTS, ENTRY_ITEMS, ITEM_CHANGES, PAYLOAD_BYTES, RECORD_HEADS,
 };
-use crate::payload::PackedChange;
+use crate::payload::{self, PackedChange};
 use crate::time::HybridTime;
 
 const CHUNK_VERSION: u8 = 1;
@@ -93,7 +92,7 @@ pub fn encode(segments: &[Segment]) -> Result<Vec<u8>, DecodeError> {
         write(&mut w, segment);
     }
     within("chunk", w.len() as u64, PAYLOAD_BYTES)?;
-    Ok(deflated::deflate(w.as_slice()))
+    Ok(payload::deflate(w.as_slice()))
 }
 
 fn write(w: &mut Writer, segment: &Segment) {
@@ -155,7 +154,7 @@ fn write(w: &mut Writer, segment: &Segment) {
 /// # Errors
 /// The maker's fault: malformed, over a limit, or longer than it declares.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Segment>, DecodeError> {
-    let plain = deflated::inflate(bytes)?;
+    let plain = payload::inflate(bytes)?;
     let mut r = Reader::new(&plain);
     version(&mut r, "chunk version", CHUNK_VERSION)?;
     let mut segments = Vec::new();

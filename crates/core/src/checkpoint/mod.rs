@@ -19,7 +19,6 @@ pub mod survey;
 use std::collections::BTreeSet;
 
 use crate::bytes::{DecodeError, Reader, Writer};
-use crate::deflated;
 use crate::entry::{Closing, SIGNATURE_BYTES, require};
 use crate::id::{CheckpointId, CollectionTag, DeviceId, EpochId, JournalId, OpHash, Position, SpaceId, UserId};
 use crate::keys::{self, DeviceKeys};
@@ -27,6 +26,7 @@ use crate::limits::{
     CHECKPOINT_CHUNKS, CHECKPOINT_JOURNALS, CHECKPOINT_LIVES, MANIFEST_BYTES, MANIFEST_HEAD_BYTES, ROSTER_HEADS,
     SEALED_CHUNK_BYTES,
 };
+use crate::payload;
 use crate::roster::Roster;
 use crate::seal::{self, ContentKey};
 use crate::time::HybridTime;
@@ -393,7 +393,7 @@ impl Manifest {
             sealed_len: 0,
             sealed_hash: [0; 32],
         };
-        let sealed = seal::seal(key, head.write_bound().as_slice(), &deflated::deflate(&plain));
+        let sealed = seal::seal(key, head.write_bound().as_slice(), &payload::deflate(&plain));
         within("manifest", sealed.len() as u64, MANIFEST_BYTES - MANIFEST_HEAD_BYTES)?;
         (head.sealed_len, head.sealed_hash) = (sealed.len() as u32, *blake3::hash(&sealed).as_bytes());
         let signed = SignedHead::sign(head, keys);
@@ -425,7 +425,7 @@ impl Manifest {
         let sealed = &self.bytes[self.signed.as_bytes().len()..];
         let plain = seal::open(key, head.write_bound().as_slice(), sealed)
             .map_err(|_| DecodeError::Invalid { field: "sealed manifest" })?;
-        let contents = Contents::decode(&deflated::inflate(&plain)?)?;
+        let contents = Contents::decode(&payload::inflate(&plain)?)?;
         let bytes: u64 = contents.chunks.iter().map(|chunk| u64::from(chunk.length)).sum();
         require(contents.chunks.len() as u64 == u64::from(head.chunks) && bytes == head.chunk_bytes, "chunks")?;
         let Statement { space, collection, journals, frontier, .. } = &head.statement;

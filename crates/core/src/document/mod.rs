@@ -173,6 +173,12 @@ pub enum ApplyError {
     Internal(String),
 }
 
+impl Default for Document {
+    fn default() -> Document {
+        Document::empty()
+    }
+}
+
 impl Document {
     /// A document without changes.
     pub fn empty() -> Document {
@@ -260,6 +266,17 @@ impl Document {
         apply(Arc::make_mut(&mut self.inner), changes)
     }
 
+    /// Makes a change of another device again, as its author made it, if it can be: it types in texts, and builds on exactly what
+    /// is here. `false` if not; the document is as it was then. [`Document::apply`] does this where it costs less than applying.
+    ///
+    /// The change must have passed the validator, and is not here yet.
+    ///
+    /// # Errors
+    /// See [`ApplyError::Internal`].
+    pub fn replay(&mut self, change: &Change) -> Result<bool, ApplyError> {
+        replay::replay(Arc::make_mut(&mut self.inner), change)
+    }
+
     /// The hashes of the changes that no other builds on, ascending. Equal heads mean equal documents.
     pub fn heads(&self) -> Vec<ChangeHash> {
         self.inner.get_heads()
@@ -267,9 +284,7 @@ impl Document {
 
     /// The highest operation number; 0 in an empty document.
     pub fn max_op(&self) -> u64 {
-        let of = |hash: &ChangeHash| self.inner.get_change_meta_by_hash(hash).map_or(0, |change| change.max_op);
-        // Every change numbers its operations above those it builds on.
-        self.inner.get_heads().iter().map(of).max().unwrap_or(0)
+        max_op(&self.inner)
     }
 
     /// Whether a change is here.
@@ -434,6 +449,12 @@ fn blank() -> Automerge {
 fn settle(mut doc: Automerge) -> Automerge {
     doc.set_actor(ActorId::from([0; 16]));
     doc
+}
+
+fn max_op(doc: &Automerge) -> u64 {
+    let of = |hash: &ChangeHash| doc.get_change_meta_by_hash(hash).map_or(0, |change| change.max_op);
+    // Every change numbers its operations above those it builds on.
+    doc.get_heads().iter().map(of).max().unwrap_or(0)
 }
 
 /// Whether a change is in the document. Automerge offers no more direct way, and the documents here hold nothing back.

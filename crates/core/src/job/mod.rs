@@ -22,7 +22,7 @@ use crate::entry::{Entry, Header};
 use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
 use crate::input::DocEdit;
 use crate::keys::DeviceKeys;
-use crate::limits::NEW_DOCUMENTS_KEPT;
+use crate::limits::{NEW_DOCUMENTS_KEPT, SMALL_DOCUMENT_OPS, SMALL_ENTRY_BYTES};
 use crate::payload::Item;
 use crate::record::OpenDocument;
 use crate::seal::EpochKey;
@@ -75,6 +75,22 @@ impl Job {
             Job::Apply(job) => JobResult::Applied(Box::new(apply::run(*job))),
             Job::Checkpoint(job) => JobResult::Checkpoint(Box::new(checkpoint::run(*job))),
             Job::Restore(job) => JobResult::Restored(Box::new(apply::restore(*job))),
+        }
+    }
+
+    /// Whether the work takes some 200 us at most: one small entry, or one small edit, of small documents that are in memory.
+    pub fn is_small(&self) -> bool {
+        let small = |documents: &[(DocKey, DocSource)]| documents.iter().all(|(_, source)| source.is_small());
+        match self {
+            Job::Open(tasks) => matches!(&tasks[..], [task] if task.entry.as_bytes().len() <= SMALL_ENTRY_BYTES),
+            Job::Write(job) => {
+                matches!(&job.edits[..], [edit] if edit_bytes(&edit.op) <= SMALL_ENTRY_BYTES) && small(&job.documents)
+            }
+            Job::Apply(job) => match &job.entries[..] {
+                [entry] => entry.is_small() && job.former.is_empty() && small(&job.documents),
+                _ => false,
+            },
+            Job::Checkpoint(_) | Job::Restore(_) => false,
         }
     }
 
@@ -142,6 +158,15 @@ impl DocSource {
     /// What a store gave.
     pub(crate) fn stored(found: Option<StoredDocument>) -> DocSource {
         found.map_or(DocSource::Absent, DocSource::Stored)
+    }
+
+    /// Whether work on it takes little: nothing is to be loaded, and not much is there.
+    fn is_small(&self) -> bool {
+        match self {
+            DocSource::Open(open) => open.record.ops <= SMALL_DOCUMENT_OPS,
+            DocSource::Stored(_) => false,
+            DocSource::Absent => true,
+        }
     }
 
     /// Which life it is; 0 for none.
@@ -260,6 +285,13 @@ pub struct ApplyEntry {
     pub position: Position,
     /// What it holds, or why it cannot be read.
     pub items: Result<Vec<Item>, String>,
+}
+
+impl ApplyEntry {
+    fn is_small(&self) -> bool {
+        let bytes = |items: &Vec<Item>| items.iter().map(|item| item.body.size()).sum::<usize>();
+        self.items.as_ref().is_ok_and(|items| bytes(items) <= SMALL_ENTRY_BYTES)
+    }
 }
 
 /// What application gave.

@@ -106,7 +106,7 @@ impl Replica {
         if !self.breaks(Breakage::SkipRoleCheck) {
             self.require(space, Role::Writer, "write", Role::can_write)?;
         }
-        let (drops, now_ms) = (self.breaks(Breakage::DropDelete), self.now.mono_ms);
+        let (me, drops, now_ms) = (self.device(), self.breaks(Breakage::DropDelete), self.now.mono_ms);
         let known = self.space_mut(space)?;
         if !known.catalogue.contains_key(&collection) {
             return Err(RequestError::UnknownCollection(collection.to_string()));
@@ -123,7 +123,7 @@ impl Replica {
             return Ok(());
         }
         if edits.len() <= FEW_EDITS {
-            known.enliven(now_ms);
+            known.enliven(me, now_ms);
         }
         let work = known.collections.entry(collection).or_default();
         let count = edits.len();

@@ -46,8 +46,8 @@ pub(super) struct Space {
     pub(super) peers: BTreeMap<DeviceId, Peer>,
     /// Entries that came and wait for an open job, in order of arrival; one job at a time, so that order is kept.
     pub(super) unopened: VecDeque<Arrived>,
-    /// Until when somebody may be waiting for small entries.
-    pub(super) lively_until_ms: u64,
+    /// Who has written a little lately, and until when somebody may be waiting for more of it.
+    pub(super) lively: BTreeMap<DeviceId, u64>,
     /// Whether this device has been in sync with any other since it started.
     pub(super) settled: bool,
     /// Large entries that are opened and not durable.
@@ -376,7 +376,7 @@ impl Space {
             durable_arrival: 0,
             peers: BTreeMap::new(),
             unopened: VecDeque::new(),
-            lively_until_ms: 0,
+            lively: BTreeMap::new(),
             settled: false,
             large_storing: 0,
             opening: false,

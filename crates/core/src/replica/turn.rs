@@ -1,16 +1,17 @@
 //! Whose entries are applied next, and opened next: so that a peer that floods does not hold up one that writes little.
 //!
-//! A space is *lively* for a while after somebody has written a little in it: here, or on a peer, live. Then large entries go on
-//! to the disk some at a time, so that no small one waits behind many of them there; and they are applied one at a
-//! time, with a rest after each, and small ones in between. When the space is not lively, and on a device that has yet to be in
-//! sync with any other (it comes back, or is new, and wants all of it), large entries are stored and applied as fast as they can be.
+//! A space is *lively* for a while after somebody has written a little in it: here, or on a peer, live. Then large entries of
+//! others than he go on to the disk some at a time, so that no small one waits behind many of them there; and they are applied one
+//! at a time, with a rest after each, and small ones in between. Who types fast, and makes large entries by it, holds up nobody
+//! but himself, and so does not rest for his own sake. When the space is not lively, and on a device that has yet to be in sync
+//! with any other (it comes back, or is new, and wants all of it), large entries are stored and applied as fast as they can be.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::rest::Resting;
 use super::space::{Arrived, Busy, Space};
 use crate::entry::Entry;
-use crate::id::{CollectionTag, JournalId, Position};
+use crate::id::{CollectionTag, DeviceId, JournalId, Position};
 use crate::input::Class;
 use crate::job::Content;
 use crate::limits::{
@@ -20,8 +21,9 @@ use crate::payload::ItemBody;
 
 impl Space {
     /// Somebody has written a little.
-    pub(super) fn enliven(&mut self, now_ms: u64) {
-        self.lively_until_ms = now_ms + LIVELY_MS;
+    pub(super) fn enliven(&mut self, device: DeviceId, now_ms: u64) {
+        self.lively.retain(|_, until_ms| now_ms < *until_ms);
+        self.lively.insert(device, now_ms + LIVELY_MS);
     }
 
     /// An entry from a peer is opened, and goes to the disk.
@@ -29,7 +31,7 @@ impl Space {
         if !is_small(entry) {
             self.large_storing += 1;
         } else if class == Class::Live {
-            self.enliven(now_ms);
+            self.enliven(entry.header.journal.device, now_ms);
         }
     }
 
@@ -42,8 +44,9 @@ impl Space {
         self.large_storing == 0
     }
 
-    pub(super) fn is_lively(&self, now_ms: u64) -> bool {
-        self.settled && now_ms < self.lively_until_ms
+    /// Whether others than the author write a little just now, beside whom his large entries are to rest.
+    fn is_lively_beside(&self, author: DeviceId, now_ms: u64) -> bool {
+        self.settled && self.lively.iter().any(|(device, until_ms)| *device != author && now_ms < *until_ms)
     }
 }
 
@@ -54,7 +57,10 @@ fn is_small(entry: &Entry) -> bool {
 /// Whether large entries are to rest after what a collection has just applied.
 pub(super) fn tires(space: &Space, collection: CollectionTag, now_ms: u64) -> bool {
     let Some(Busy::Applying(picked)) = space.collections.get(&collection).map(|work| &work.busy) else { return false };
-    space.is_lively(now_ms) && picked.iter().any(|(id, at)| payload_bytes(space, id, at.seq) > SMALL_ENTRY_BYTES)
+    let tires = |id: &JournalId, seq| {
+        payload_bytes(space, id, seq) > SMALL_ENTRY_BYTES && space.is_lively_beside(id.device, now_ms)
+    };
+    picked.iter().any(|(id, at)| tires(id, at.seq))
 }
 
 impl Resting {
@@ -75,7 +81,6 @@ pub(super) fn pick(
     now_ms: u64,
 ) -> Vec<(JournalId, Position)> {
     let Some(work) = space.collections.get(&collection) else { return Vec::new() };
-    let budget = if space.is_lively(now_ms) { LIVELY_APPLY_BYTES } else { APPLY_BYTES };
     let mut applied: BTreeMap<JournalId, u64> = BTreeMap::new();
     let mut picked = Vec::new();
     let mut bytes = 0;
@@ -94,6 +99,8 @@ pub(super) fn pick(
             else {
                 continue;
             };
+            let lively = space.is_lively_beside(id.device, now_ms);
+            let budget = if lively { LIVELY_APPLY_BYTES } else { APPLY_BYTES };
             loop {
                 let next = applied.get(id).copied().unwrap_or(journal.state.applied) + 1;
                 let Some(opened) = journal.opened.get(&next) else { break };
@@ -124,7 +131,7 @@ pub(super) fn pick(
                 }
             }
         }
-        if picked.len() == before || bytes >= budget {
+        if picked.len() == before || bytes >= APPLY_BYTES {
             return picked;
         }
         one_each = false;
@@ -150,11 +157,9 @@ fn payload_bytes(space: &Space, id: &JournalId, seq: u64) -> usize {
 /// ones on their way to the disk that are waited for, a job's worth in the order in which they came. Each journal's entries
 /// stay in order.
 pub(super) fn take_unopened(space: &mut Space, now_ms: u64) -> Vec<Arrived> {
-    let holds = space.large_storing > 0 && space.is_lively(now_ms);
-    let unopened = &mut space.unopened;
     let (mut taken, mut later, mut behind) = (Vec::new(), VecDeque::new(), BTreeSet::new());
     while taken.len() < OPEN_ENTRIES
-        && let Some(arrived) = unopened.pop_front()
+        && let Some(arrived) = space.unopened.pop_front()
     {
         let journal = arrived.entry.header.journal;
         if is_small(&arrived.entry) && !behind.contains(&journal) {
@@ -164,15 +169,18 @@ pub(super) fn take_unopened(space: &mut Space, now_ms: u64) -> Vec<Arrived> {
             later.push_back(arrived);
         }
     }
+    let holds = |arrived: &Arrived| {
+        space.large_storing > 0 && space.is_lively_beside(arrived.entry.header.journal.device, now_ms)
+    };
     let mut bytes = 0;
-    while !holds
-        && taken.len() < OPEN_ENTRIES
+    while taken.len() < OPEN_ENTRIES
         && bytes < OPEN_BYTES
+        && later.front().is_some_and(|arrived| !holds(arrived))
         && let Some(arrived) = later.pop_front()
     {
         bytes += arrived.entry.as_bytes().len();
         taken.push(arrived);
     }
-    later.into_iter().rev().for_each(|arrived| unopened.push_front(arrived));
+    later.into_iter().rev().for_each(|arrived| space.unopened.push_front(arrived));
     taken
 }

@@ -32,8 +32,14 @@ impl Driver {
                 }
             }
             Output::Job { id, job } => {
+                // With nothing else to do, handing a small job over and back takes longer than doing it.
+                let here = self.flight.no_jobs() && job.is_small();
                 self.flight.job();
-                self.workers.job(self.life, id, job);
+                if here {
+                    self.workers.job_here(self.life, id, job);
+                } else {
+                    self.workers.job(self.life, id, job);
+                }
             }
             Output::Send { link, class, frame } => {
                 self.observer.sent(link, frame.len());

@@ -39,6 +39,11 @@ impl Flight {
         self.batches.is_empty()
     }
 
+    /// Whether no job and no load is under way.
+    pub(super) fn no_jobs(&self) -> bool {
+        self.jobs == 0
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty() && self.jobs == 0

@@ -1,11 +1,17 @@
 //! Scopes from a hostile member: too many collections, unknown ones, flapping, and what does not hold together.
 
+use farshore_core::catalogue::CollectionDefinition;
 use farshore_core::id::CollectionTag;
-use farshore_core::input::Class;
-use farshore_core::limits::{FRAME_SCOPES, SCOPE_TAGS, SCOPES_HEARD, SCOPES_HEARD_MS};
+use farshore_core::input::{Class, Request};
+use farshore_core::limits::{
+    CREDIT_PORTIONS, FRAME_SCOPES, LIVE_WINDOW_BYTES, SCOPE_TAGS, SCOPES_HEARD, SCOPES_HEARD_MS,
+};
+use farshore_core::output::Reply;
+use farshore_core::subscription::Priority;
 use farshore_core::wire::{Frame, Handle, Rank};
 use farshore_sim::World;
 
+use crate::content::{document, sound};
 use crate::peer::InWorld as _;
 use crate::rig::{ADA, Rig};
 
@@ -109,5 +115,40 @@ fn a_state_that_does_not_know_what_this_device_wants_is_not_answered() {
     line.send(&mut rig.world, &Frame::State(state));
     assert!(line.received(&mut rig.world).is_empty());
     rig.assert_open(&line);
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn entries_of_a_collection_that_is_not_wanted_are_dropped_and_their_credit_given_back() {
+    let mut rig = Rig::new(0x5c07);
+    let (now, space) = (rig.world.now(), rig.key.space);
+    let definition = CollectionDefinition::new("heavy");
+    let reply = rig.world.devices[ADA].ask(now, Request::DefineCollection { space, definition });
+    let Reply::Collection(heavy) = reply else { panic!("a collection is defined") };
+    let unsubscribe = Request::Subscribe { space, pattern: "heavy".into(), priority: Some(Priority::None) };
+    assert!(matches!(rig.world.devices[ADA].ask(now, unsubscribe), Reply::Done));
+    rig.world.run();
+    let mut mallory = rig.mallory();
+    if let Some(access) = &mut mallory.access {
+        access.key.collection = heavy;
+    }
+    let line = mallory.meet(&mut rig.world, ADA);
+    // Twice the window: it is over after the first half if nothing is given back.
+    let text: String = (0..3_000_u32).map(|n| format!("{:08x}", n.wrapping_mul(0x9e37_79b9))).collect();
+    let (mut sent, mut back) = (0, 0);
+    while sent < 2 * u64::from(LIVE_WINDOW_BYTES) {
+        let entry = mallory.entry(&[sound(&mallory, document(1), &text)]);
+        line.send_entry(&mut rig.world, &entry);
+        sent += entry.as_bytes().len() as u64;
+        for frame in line.received(&mut rig.world) {
+            if let Frame::Credit { bytes, class: Class::Live } = frame {
+                back += u64::from(bytes);
+            }
+        }
+    }
+    assert!(sent - back < u64::from(LIVE_WINDOW_BYTES) / CREDIT_PORTIONS, "{sent} bytes sent, {back} given back");
+    rig.assert_open(&line);
+    let journals = rig.world.devices[ADA].store.journals(space);
+    assert!(journals.keys().all(|journal| journal.collection != heavy), "{journals:?}");
     rig.assert_undisturbed();
 }
