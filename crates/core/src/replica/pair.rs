@@ -35,6 +35,8 @@ pub(super) struct PendingJoin {
     link: Option<LinkId>,
     welcomed: bool,
     grants: Vec<Vec<u8>>,
+    /// Whether the space is founded here, which the disk has yet to confirm.
+    founded: bool,
 }
 
 impl Invitation {
@@ -139,7 +141,8 @@ impl Replica {
             return Err(refuse("it is being used by this device already".into()));
         }
         let inviter = ticket.inviter;
-        let join = PendingJoin { request: Some(id), ticket, link: None, welcomed: false, grants: Vec::new() };
+        let join =
+            PendingJoin { request: Some(id), ticket, link: None, welcomed: false, grants: Vec::new(), founded: false };
         self.joins.insert(key, join);
         self.keep_peers();
         let linked: Vec<LinkId> =
@@ -350,6 +353,14 @@ impl Replica {
         }
         join.grants.pop();
         let (ops, expected) = (std::mem::take(&mut join.grants), join.ticket.space);
+        if join.founded {
+            // Welcomed a second time, on a new link, before the disk was done: the space is at work already, and what it is doing
+            // must not be lost. What is new in the roster comes by the exchange.
+            return;
+        }
+        if self.spaces.contains_key(&expected) {
+            return self.end_join(key, Err("this device became a member of its space by another ticket".into()));
+        }
         let built = super::roster_sync::build(&ops);
         let (roster, mut store) = match built {
             Ok((roster, store)) if roster.space() == expected => (roster, store),
@@ -368,6 +379,9 @@ impl Replica {
             store.push(StoreOp::PutPeer { space: expected, device: join.ticket.inviter, record: peer.encode() });
         }
         self.spaces.insert(expected, space);
+        if let Some(join) = self.joins.get_mut(&key) {
+            join.founded = true;
+        }
         self.store(store, vec![Effect::Joined { space: expected, ticket: key }]);
     }
 
