@@ -9,7 +9,7 @@
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::id::{CollectionTag, DeviceId, EntryHash, EpochId, Incarnation, JournalId, OpHash, Position, SpaceId};
 use crate::keys::{self, DeviceKeys};
-use crate::limits::{ENTRY_BYTES, ENTRY_DEPS, ENTRY_EXTENSION_BYTES, ROSTER_HEADS};
+use crate::limits::{ENTRY_BYTES, ENTRY_DEPS, ENTRY_EXTENSION_BYTES, ROSTER_HEADS, SMALL_ENTRY_BYTES};
 use crate::time::HybridTime;
 
 /// The entry format's version. What is newer is kept and forwarded, and waits for an upgrade.
@@ -242,6 +242,11 @@ impl Entry {
         let mut r = Reader::new(bytes);
         let (header, _) = Header::decode(&mut r).ok()?;
         Some((header, hash_header(&bytes[..bytes.len() - r.remaining()])))
+    }
+
+    /// Whether it is what a person writes at a time, and not part of an import.
+    pub fn is_small(&self) -> bool {
+        self.bytes.len() <= SMALL_ENTRY_BYTES
     }
 
     /// Whether its payload follows a format that this build does not know.

@@ -53,20 +53,6 @@ pub enum ItemBody {
     },
 }
 
-impl ItemBody {
-    /// About how many bytes it takes.
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            ItemBody::Changes(changes) => changes
-                .iter()
-                .map(|(PackedChange::Derived(bytes) | PackedChange::Genesis { change: bytes, .. })| bytes.len())
-                .sum(),
-            ItemBody::Tombstone { heads } => heads.len() * 32,
-            ItemBody::Unknown { bytes, .. } => bytes.len(),
-        }
-    }
-}
-
 /// A change without what the receiver computes itself; see [`crate::change::compact`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PackedChange {

@@ -19,8 +19,8 @@ use crate::Outcome;
 /// The first byte picks what the others are: an entry, the fields of a header to be signed, or an opened payload.
 ///
 /// Checked: an accepted entry has one encoding and keeps its limits. A header that we sign is accepted if it is well formed and
-/// refused if not, no bit of a signed entry can be changed, and the next one of its journal can go without its place. An accepted payload reads back from what we write of it, and
-/// every change in it has one compact form.
+/// refused if not, no bit of a signed entry can be changed, and the next one of its journal can go without its place. An accepted
+/// payload reads back from what we write of it, and every change in it has one compact form.
 pub fn entry(data: &[u8]) -> Outcome {
     match data.split_first() {
         None => Outcome::Refused,

@@ -82,7 +82,7 @@ impl Job {
     pub fn is_small(&self) -> bool {
         let small = |documents: &[(DocKey, DocSource)]| documents.iter().all(|(_, source)| source.is_small());
         match self {
-            Job::Open(tasks) => matches!(&tasks[..], [task] if task.entry.as_bytes().len() <= SMALL_ENTRY_BYTES),
+            Job::Open(tasks) => matches!(&tasks[..], [task] if task.entry.is_small()),
             Job::Write(job) => {
                 matches!(&job.edits[..], [edit] if edit_bytes(&edit.op) <= SMALL_ENTRY_BYTES) && small(&job.documents)
             }
@@ -289,7 +289,7 @@ pub struct ApplyEntry {
 
 impl ApplyEntry {
     fn is_small(&self) -> bool {
-        let bytes = |items: &Vec<Item>| items.iter().map(|item| item.body.size()).sum::<usize>();
+        let bytes = |items: &Vec<Item>| items.iter().map(|item| open::item_bytes(&item.body)).sum::<usize>();
         self.items.as_ref().is_ok_and(|items| bytes(items) <= SMALL_ENTRY_BYTES)
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn unseal(entry: &crate::entry::Entry, key: &seal::EpochKey) -> Conte
 }
 
 /// Bytes that an item's body takes in memory, roughly: what budgets count.
-fn item_bytes(body: &ItemBody) -> usize {
+pub(super) fn item_bytes(body: &ItemBody) -> usize {
     match body {
         ItemBody::Changes(changes) => changes
             .iter()

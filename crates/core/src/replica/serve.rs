@@ -266,7 +266,7 @@ impl Replica {
             let Some(state) = self.links.get_mut(&link) else { return };
             let takes_next = state.takes(wire::feature::NEXT);
             let sent = state.sent.entry(class).or_default();
-            let short = sent.shorten(bytes).filter(|_| takes_next);
+            let short = if takes_next { sent.shorten(bytes) } else { None };
             sent.went(bytes, hash);
             let frame = match short {
                 Some((after, rest)) => Frame::Next { handle, after, rest },

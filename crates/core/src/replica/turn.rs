@@ -28,7 +28,7 @@ impl Space {
 
     /// An entry from a peer is opened, and goes to the disk.
     pub(super) fn entry_opened(&mut self, entry: &Entry, class: Class, now_ms: u64) {
-        if !is_small(entry) {
+        if !entry.is_small() {
             self.large_storing += 1;
         } else if class == Class::Live {
             self.enliven(entry.header.journal.device, now_ms);
@@ -37,7 +37,7 @@ impl Space {
 
     /// An entry from a peer is durable; whether it was the last large one on its way to the disk.
     pub(super) fn last_large_stored(&mut self, entry: &Entry) -> bool {
-        if is_small(entry) {
+        if entry.is_small() {
             return false;
         }
         self.large_storing = self.large_storing.saturating_sub(1);
@@ -48,10 +48,6 @@ impl Space {
     fn is_lively_beside(&self, author: DeviceId, now_ms: u64) -> bool {
         self.settled && self.lively.iter().any(|(device, until_ms)| *device != author && now_ms < *until_ms)
     }
-}
-
-fn is_small(entry: &Entry) -> bool {
-    entry.as_bytes().len() <= SMALL_ENTRY_BYTES
 }
 
 /// Whether large entries are to rest after what a collection has just applied.
@@ -162,7 +158,7 @@ pub(super) fn take_unopened(space: &mut Space, now_ms: u64) -> Vec<Arrived> {
         && let Some(arrived) = space.unopened.pop_front()
     {
         let journal = arrived.entry.header.journal;
-        if is_small(&arrived.entry) && !behind.contains(&journal) {
+        if arrived.entry.is_small() && !behind.contains(&journal) {
             taken.push(arrived);
         } else {
             behind.insert(journal);

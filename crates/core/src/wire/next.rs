@@ -17,7 +17,7 @@ const PLACE: Range<usize> = JOURNAL.start..PREV.end;
 const PLACE_BYTES: usize = PLACE.end - PLACE.start;
 
 /// The last entries that went over one stream of one link in whole, one of each journal. Both sides keep the same, because a
-/// stream keeps its order; a frame that comes twice changes nothing.
+/// stream keeps its order.
 #[derive(Debug, Default)]
 pub struct Recent {
     /// What the entry after each of them has at its [`PLACE`]; the last to go is last.

@@ -249,20 +249,16 @@ fn entry(way: &mut Way, class: Class, kind: FrameKind, frame: &[u8]) -> Option<(
         return None;
     }
     let recent = way.recent.entry(class).or_default();
-    let (header, hash) = match Frame::decode(class, frame).ok()? {
-        Frame::Part { offset: 0, bytes, .. } => Entry::peek(&bytes)?,
-        Frame::Part { .. } => return None,
-        whole => {
-            let bytes = match whole {
-                Frame::Next { after, rest, .. } => recent.restore(after, &rest)?,
-                Frame::Entry { bytes, .. } => bytes,
-                _ => return None,
-            };
-            let read = Entry::peek(&bytes)?;
-            recent.went(&bytes, read.1);
-            read
-        }
+    let (bytes, whole) = match Frame::decode(class, frame).ok()? {
+        Frame::Entry { bytes, .. } => (bytes, true),
+        Frame::Next { after, rest, .. } => (recent.restore(after, &rest)?, true),
+        Frame::Part { offset: 0, bytes, .. } => (bytes, false),
+        _ => return None,
     };
+    let (header, hash) = Entry::peek(&bytes)?;
+    if whole {
+        recent.went(&bytes, hash);
+    }
     Some((header.journal, header.position(hash)))
 }
 

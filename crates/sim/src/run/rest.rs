@@ -67,12 +67,12 @@ impl Run<'_> {
     fn requeue_deferred(&mut self) {
         for (at_ms, event) in std::mem::take(&mut self.queue).into_iter().map(|((at_ms, _), event)| (at_ms, event)) {
             let at_ms = match &event {
-                super::Event::Sent { .. } | super::Event::Arrive { .. } | super::Event::Fin { .. } => {
-                    at_ms.min(self.now_ms + REST_LATENCY_MS)
-                }
-                super::Event::Disk { .. } | super::Event::Job { .. } | super::Event::Reopen { .. } => {
-                    at_ms.min(self.now_ms + REST_LATENCY_MS)
-                }
+                super::Event::Sent { .. }
+                | super::Event::Arrive { .. }
+                | super::Event::Fin { .. }
+                | super::Event::Disk { .. }
+                | super::Event::Job { .. }
+                | super::Event::Reopen { .. } => at_ms.min(self.now_ms + REST_LATENCY_MS),
                 super::Event::Boot { .. } | super::Event::Invite { .. } => at_ms.min(self.now_ms),
                 _ => at_ms,
             };
