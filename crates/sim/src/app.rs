@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use farshore_core::id::DocumentId;
 
@@ -32,7 +33,7 @@ impl Collection {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown {
     /// One for each collection.
-    pub collections: Vec<BTreeMap<DocumentId, Plain>>,
+    pub collections: Vec<BTreeMap<DocumentId, Arc<Plain>>>,
 }
 
 /// An app and its users.
@@ -101,8 +102,8 @@ impl<'a> Act<'a> {
     }
 
     /// The documents that the device shows of the chosen collection.
-    pub fn documents(&self) -> &'a BTreeMap<DocumentId, Plain> {
-        static NONE: BTreeMap<DocumentId, Plain> = BTreeMap::new();
+    pub fn documents(&self) -> &'a BTreeMap<DocumentId, Arc<Plain>> {
+        static NONE: BTreeMap<DocumentId, Arc<Plain>> = BTreeMap::new();
         self.shown.collections.get(self.collection).unwrap_or(&NONE)
     }
 
@@ -110,7 +111,7 @@ impl<'a> Act<'a> {
     pub fn any_document(&mut self) -> Option<(DocumentId, &'a Plain)> {
         let documents = self.documents();
         let index = self.dice.index(documents.len());
-        documents.iter().nth(index).map(|(id, value)| (*id, value))
+        documents.iter().nth(index).map(|(id, value)| (*id, &**value))
     }
 
     /// Creates a document under an id of its own.

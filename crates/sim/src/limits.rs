@@ -50,3 +50,14 @@ pub(crate) const EXACT_WORLDS: u64 = 4;
 pub(crate) const REMEMBERED_OPENED: usize = 16_384;
 /// What entries made of documents, remembered in the same way, in applications: each holds a document, of 20 kB at least.
 pub(crate) const REMEMBERED_APPLIED: usize = 512;
+/// Tasks of the second thread that wait: it is never far behind, and what it is to find out is asked soon.
+pub(crate) const HELPER_TASKS: usize = 64;
+/// How often the second thread looks for a task before it sleeps: about a millisecond, for to be woken costs the other 10 us, and
+/// tasks come at that distance when a world is busy.
+pub(crate) const HELPER_SPINS: u32 = 20_000;
+/// How often whoever waits for an answer looks again before it sleeps: about 50 us, as long as it takes to find one.
+pub(crate) const ANSWER_SPINS: u32 = 2_000;
+/// What a trace gathers before it is hashed, in bytes: enough for the parallel form of blake3, and it stays in the cache.
+pub(crate) const NOTED_BYTES: usize = 64 << 10;
+/// Views remembered in the form that apps see, in views of a few kilobytes: more than change between two looks of one device.
+pub(crate) const REMEMBERED_VIEWS: usize = 512;

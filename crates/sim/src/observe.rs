@@ -3,6 +3,7 @@
 //! Plain data. Of the core only ids appear here, so that an oracle cannot repeat a mistake of the code that it judges.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use farshore_core::id::{CollectionTag, DeviceId, DocumentId, Incarnation, JournalId, Position, SpaceId, StoreId};
 
@@ -95,7 +96,7 @@ pub enum What {
         /// The document.
         document: DocumentId,
         /// What was shown.
-        view: Option<Plain>,
+        view: Option<Arc<Plain>>,
         /// Which bytes were read; `None` with `view`.
         mark: Option<ViewMark>,
     },

@@ -3,15 +3,20 @@
 use farshore_core::input::{Class, Input, Now};
 use farshore_core::output::Output;
 
+use crate::limits::NOTED_BYTES;
 use crate::observe::DeviceNo;
 
 /// Grows with every input and output. Two runs with equal hashes did the same.
 #[derive(Debug, Default)]
-pub(crate) struct Trace(blake3::Hasher);
+pub(crate) struct Trace {
+    hasher: blake3::Hasher,
+    /// What is yet to be hashed: much at once takes a fraction of what it takes piece by piece.
+    noted: Vec<u8>,
+}
 
 impl Trace {
     pub(crate) fn hash(&self) -> [u8; 32] {
-        *self.0.finalize().as_bytes()
+        *self.hasher.clone().update(&self.noted).finalize().as_bytes()
     }
 
     fn note(&mut self, kind: u8, device: DeviceNo, numbers: [u64; 3], bytes: &[u8]) {
@@ -22,7 +27,12 @@ impl Trace {
             place.copy_from_slice(&number.to_le_bytes());
         }
         head[26..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(&head).update(bytes);
+        self.noted.extend_from_slice(&head);
+        self.noted.extend_from_slice(bytes);
+        if self.noted.len() >= NOTED_BYTES {
+            self.hasher.update(&self.noted);
+            self.noted.clear();
+        }
     }
 
     pub(crate) fn input(&mut self, device: DeviceNo, now: Now, input: &Input) {

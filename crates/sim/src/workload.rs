@@ -198,7 +198,7 @@ impl Workload {
         let count = act.dice.range(2, SEVERAL) as usize;
         let from = act.dice.index(documents.len());
         let chosen: Vec<(DocumentId, &Plain)> =
-            documents.iter().cycle().skip(from).take(count.min(documents.len())).map(|(id, v)| (*id, v)).collect();
+            documents.iter().cycle().skip(from).take(count.min(documents.len())).map(|(id, v)| (*id, &**v)).collect();
         for (id, value) in chosen {
             let kind = act.dice.weighted(&self.kinds()).unwrap_or(Kind::Set);
             let edit = self.edit(&mut act.dice, kind, value);

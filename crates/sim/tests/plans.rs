@@ -1,5 +1,7 @@
 //! Plans that once broke a guarantee, made small. Each must keep passing; the story of each is here.
 //!
+//! - `dice-used-twice` (fuzz target world): two acts with the same dice drew the same id, and made a document that was there by the call
+//!   for new ones. Nothing of it changed, and *durable* missed a change: the simulator's mistake, which draws ids as apps do now.
 //! - `entries-overtake-the-roster`: a device was sent entries that cited a roster operation which it did not have yet, because
 //!   streams overtake one another. It dropped them, got the operation, and did not ask for the entries again: its question
 //!   counted as open, and after 30 s only *other* peers were asked, of which there were none on that side of the line.

@@ -89,6 +89,27 @@ fn the_same_seed_has_the_same_trace_whether_commits_are_put_off_or_done_as_they_
     }
 }
 
+/// Enough edits that every device's disk has commits written by the second thread, and reads them back at rest.
+#[test]
+fn the_same_seed_has_the_same_trace_on_one_thread_and_on_two() {
+    let mut busy = plan_of(0, Profile::Busy);
+    busy.actions.truncate(1_500);
+    for plan in [busy, plan_of(1, Profile::Mixed), plan_of(3, Profile::Byzantine)] {
+        for share in [Share::Nothing, Share::Work, Share::Checks] {
+            let with = |second_thread| sound(&plan, Options { share, second_thread, ..Options::default() });
+            let (one, two) = (with(false), with(true));
+            assert_eq!((one.trace, one.disk_writes), (two.trace, two.disk_writes));
+            assert_eq!(
+                one.shared < two.shared,
+                share > Share::Nothing,
+                "{} and {} were shared",
+                one.shared,
+                two.shared
+            );
+        }
+    }
+}
+
 #[test]
 fn a_fault_changes_the_trace() {
     let plan = plan_of(2, Profile::Mixed);

@@ -58,7 +58,8 @@ pub fn draw(dice: &mut Dice<'_>, seed: u64, profile: Profile) -> Plan {
 fn sizes(dice: &mut Dice<'_>, profile: Profile) -> Sizes {
     match profile {
         Profile::Week => Sizes { devices: 30, end_ms: 7 * DAY_MS, edits: 30 * 7 * 144, faults: 2_000 },
-        Profile::Busy => Sizes { devices: 10, end_ms: 10 * MINUTE_MS, edits: 10 * 600, faults: 0 },
+        // An act edits 1.2 documents in the mean: on each device one document a second.
+        Profile::Busy => Sizes { devices: 10, end_ms: 10 * MINUTE_MS, edits: 10 * 500, faults: 0 },
         Profile::Byzantine => Sizes {
             devices: dice.range(5, 8) as usize,
             end_ms: dice.magnitude(2 * MINUTE_MS, 10 * MINUTE_MS),

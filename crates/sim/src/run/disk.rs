@@ -6,6 +6,7 @@
 //! run is the same whether commits are put off (`files`) or not.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use farshore_core::batch::{Batch, Boot, Load, Loaded, StoreOp, ViewOp};
 use farshore_core::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId, StoreId};
@@ -13,6 +14,7 @@ use farshore_store::testing::{Fault, Loss, Op};
 
 pub use super::files::Medium;
 use super::files::{Commit, Failure, Files, op_bytes};
+use super::helper::Helper;
 use crate::dice::Dice;
 use crate::limits::{COMMIT_BYTES, GROUP_BATCHES};
 use crate::observe::{ViewMark, ViewWritten, Written};
@@ -58,6 +60,15 @@ enum Work {
     Load { id: u64, loaded: Result<Loaded, Failure> },
 }
 
+/// How commits come onto the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Writing {
+    /// Each as it comes: none is put off.
+    pub(super) exact: bool,
+    /// Writes those that were put off.
+    pub(super) helper: Option<Arc<Helper>>,
+}
+
 #[derive(Debug)]
 struct Busy {
     begun_ms: u64,
@@ -78,18 +89,19 @@ pub(super) struct HostDisk {
 }
 
 impl HostDisk {
-    /// A new store that holds these operations. If `exact`, no commit is put off.
+    /// A new store that holds these operations.
     ///
     /// # Errors
     /// The store's, which on a disk without faults is a defect.
     pub(super) fn create(
         medium: Medium,
-        exact: bool,
+        writing: Writing,
         seed: u64,
         id: StoreId,
         ops: Vec<StoreOp>,
     ) -> Result<HostDisk, String> {
-        let files = Files::create(medium, seed, id, ops)?;
+        let Writing { exact, helper } = writing;
+        let files = Files::create(medium, helper, seed, id, ops)?;
         Ok(HostDisk { files, exact, queue: VecDeque::new(), busy: None, slow_sync_ms: None })
     }
 
@@ -230,7 +242,7 @@ impl HostDisk {
     }
 
     /// Disk operations so far.
-    pub(super) fn writes(&self) -> u64 {
+    pub(super) fn writes(&mut self) -> u64 {
         self.files.writes()
     }
 

@@ -1,16 +1,18 @@
 //! What a device's disk keeps: the real store on a disk in memory, or a model of it.
 //!
 //! The real store does its work either at once, commit by commit, or puts commits off: what is durable in virtual time waits,
-//! and is written in one transaction when somebody looks at the disk or something strikes it. A commit that is cut, or that
-//! meets a failing disk, is always the store's own, operation by operation.
+//! and is written in one transaction when much waits, somebody looks at the disk, or something strikes it. A commit that is
+//! cut, or that meets a failing disk, is always the store's own, operation by operation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use farshore_core::batch::{Batch, Boot, ContentOp, Load, Loaded, StoreOp, ViewOp};
-use farshore_core::id::{CollectionTag, DocKey, DocumentId, JournalId, SpaceId, StoreId};
+use farshore_core::id::{CollectionTag, DocKey, DocumentId, SpaceId, StoreId};
 use farshore_store::testing::{Disk, Fault, Loss, Op, Random};
 use farshore_store::{Place, Store, StoreKey};
 
+use super::helper::Helper;
+use super::waiting::{Behind, Waiting};
 use crate::limits::PUT_OFF_BYTES;
 use crate::memory::MemoryStore;
 use crate::powercut::History;
@@ -51,11 +53,17 @@ pub(super) enum Files {
 }
 
 impl Files {
-    /// A new store that holds these operations.
+    /// A new store that holds these operations. What was put off is written by the `helper`, if there is one.
     ///
     /// # Errors
     /// The store's, which on a disk without faults is a defect.
-    pub(super) fn create(medium: Medium, seed: u64, id: StoreId, ops: Vec<StoreOp>) -> Result<Files, String> {
+    pub(super) fn create(
+        medium: Medium,
+        helper: Option<Arc<Helper>>,
+        seed: u64,
+        id: StoreId,
+        ops: Vec<StoreOp>,
+    ) -> Result<Files, String> {
         let first = Batch { id: 0, ops };
         match medium {
             Medium::Memory => {
@@ -63,7 +71,7 @@ impl Files {
                 model.store.apply(&first);
                 Ok(Files::Memory(model))
             }
-            Medium::Disk => Real::create(seed, id, first).map(Files::Real),
+            Medium::Disk => Real::create(helper, seed, id, first).map(Files::Real),
         }
     }
 
@@ -116,7 +124,7 @@ impl Files {
     pub(super) fn load(&mut self, load: &Load) -> Result<Loaded, Failure> {
         match self {
             Files::Memory(model) => Ok(model.store.load(load)),
-            Files::Real(real) if real.waits(load) => real.read(|store| store.load(load)),
+            Files::Real(real) if real.waiting.holds(load) => real.read(|store| store.load(load)),
             Files::Real(real) => real.stored(|store| store.load(load)),
         }
     }
@@ -194,10 +202,13 @@ impl Files {
     }
 
     /// Disk operations so far.
-    pub(super) fn writes(&self) -> u64 {
+    pub(super) fn writes(&mut self) -> u64 {
         match self {
             Files::Memory(model) => model.operations,
-            Files::Real(real) => real.writes,
+            Files::Real(real) => {
+                real.catch_up();
+                real.writes
+            }
         }
     }
 
@@ -233,7 +244,7 @@ pub(super) struct Real {
     key: StoreKey,
     live: Disk,
     shadow: Disk,
-    store: Option<Store>,
+    store: Option<Arc<Store>>,
     /// Everything that the shadow did, if it is to be kept.
     history: Option<History>,
     /// Operations may fail on purpose just now.
@@ -241,24 +252,23 @@ pub(super) struct Real {
     /// Operations that the shadow has done.
     writes: u64,
     /// What is durable in virtual time and not yet in the store.
-    waiting: Vec<Batch>,
-    waiting_bytes: usize,
-    /// The documents in it, with the batch and operation that put or removed a view last, if one did.
-    waiting_documents: BTreeMap<DocKey, Option<(usize, usize)>>,
-    /// The journals whose entries are in it.
-    waiting_journals: BTreeSet<JournalId>,
+    waiting: Waiting,
+    /// Writes what was put off.
+    helper: Option<Arc<Helper>>,
+    /// What was put off before, and is on its way into the store.
+    behind: Option<Behind>,
     /// What was put off could not be written.
     broken: Option<Failure>,
 }
 
 impl std::fmt::Debug for Real {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Real").field("open", &self.store.is_some()).field("waiting", &self.waiting.len()).finish()
+        f.debug_struct("Real").field("open", &self.store.is_some()).field("waiting", &self.waiting.bytes()).finish()
     }
 }
 
 impl Real {
-    fn create(seed: u64, id: StoreId, first: Batch) -> Result<Real, String> {
+    fn create(helper: Option<Arc<Helper>>, seed: u64, id: StoreId, first: Batch) -> Result<Real, String> {
         let (live, mut random) = (Disk::live(Vec::new()), Random::new(seed));
         let key = StoreKey::from_bytes(random.array());
         let store = Store::create_backend(live.backend(), &key, id, Place::default()).map_err(|e| e.to_string())?;
@@ -272,10 +282,9 @@ impl Real {
             history: None,
             failing: false,
             writes: 0,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            waiting_documents: BTreeMap::new(),
-            waiting_journals: BTreeSet::new(),
+            waiting: Waiting::default(),
+            helper,
+            behind: None,
             broken: None,
         })
     }
@@ -287,7 +296,7 @@ impl Real {
             let store = Store::open_backend(real.live.backend(), &real.key, Place::default())
                 .map_err(|error| error.to_string())?;
             let boot = store.boot().map_err(|error| error.to_string())?;
-            real.store = Some(store);
+            real.store = Some(Arc::new(store));
             Ok(boot)
         });
         opened.map_err(|reason| self.failure(reason))
@@ -295,6 +304,7 @@ impl Real {
 
     /// Closes the store; what it still writes is on the disk.
     fn close(&mut self) {
+        self.catch_up();
         if let Some(store) = self.store.take() {
             self.recorded(|_| drop(store));
         }
@@ -305,52 +315,35 @@ impl Real {
     }
 
     fn put_off(&mut self, group: Vec<Batch>) {
-        for batch in group {
-            for (place, op) in batch.ops.iter().enumerate() {
-                self.waiting_bytes += op_bytes(op);
-                match op {
-                    StoreOp::PutDocument { key, view, .. } => {
-                        let last = self.waiting_documents.entry(*key).or_default();
-                        if *view != ViewOp::Keep {
-                            *last = Some((self.waiting.len(), place));
-                        }
-                    }
-                    StoreOp::PutEntry { journal, .. } => {
-                        self.waiting_journals.insert(*journal);
-                    }
-                    _ => {}
-                }
-            }
-            self.waiting.push(batch);
+        self.waiting.add(group);
+        if self.waiting.bytes() <= PUT_OFF_BYTES {
+            return;
         }
-        if self.waiting_bytes > PUT_OFF_BYTES {
-            self.settle_anyhow();
+        let Some(helper) = self.helper.clone() else { return self.settle_anyhow() };
+        self.catch_up();
+        if let Some(store) = self.store.clone().filter(|_| self.broken.is_none()) {
+            let what = std::mem::take(&mut self.waiting);
+            self.behind = Some(Behind::begin(&helper, what, store, self.live.clone(), self.shadow.clone()));
         }
     }
 
-    /// What a document's view will be once everything that waits is written; `None` if that says nothing about it.
+    /// What a document's view will be once everything that was put off is written; `None` if that says nothing about it.
     fn put_off_view(&self, key: &DocKey) -> Option<Option<Vec<u8>>> {
-        let (batch, place) = (*self.waiting_documents.get(key)?)?;
-        match self.waiting.get(batch)?.ops.get(place)? {
-            StoreOp::PutDocument { view: ViewOp::Put(bytes), .. } => Some(Some(bytes.clone())),
-            _ => Some(None),
-        }
+        self.waiting.view(key).or_else(|| self.behind.as_ref()?.view(key))
     }
 
-    /// Whether what is asked for is in what waits.
-    fn waits(&self, load: &Load) -> bool {
-        match load {
-            Load::Documents(keys) => keys.iter().any(|key| self.waiting_documents.contains_key(key)),
-            Load::Lives(lives) => lives.iter().any(|(key, _)| self.waiting_documents.contains_key(key)),
-            Load::Entry { journal, .. } | Load::Entries { journal, .. } => self.waiting_journals.contains(journal),
-            // Checkpoints are rare: whatever waits is written first.
-            Load::Part { .. } => !self.waiting.is_empty(),
-            Load::Hashes { places, .. } => places.iter().any(|(journal, _)| self.waiting_journals.contains(journal)),
+    /// Waits until what is on its way into the store is there. Where nobody can be told of a failure, whoever asks next is.
+    fn catch_up(&mut self) {
+        let Some((result, ops)) = self.behind.take().map(Behind::end) else { return };
+        self.writes += ops;
+        if let Err(reason) = result {
+            self.broken = Some(self.failure(reason));
         }
     }
 
     /// Writes what was put off.
     fn settle(&mut self) -> Result<(), Failure> {
+        self.catch_up();
         if let Some(failure) = &self.broken {
             return Err(failure.clone());
         }
@@ -358,10 +351,7 @@ impl Real {
             return Ok(());
         }
         let waiting = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        self.waiting_documents.clear();
-        self.waiting_journals.clear();
-        match self.commit(&waiting) {
+        match self.commit(waiting.batches()) {
             Commit::Failed(failure, ops) => {
                 self.follow(ops);
                 Err(failure)
@@ -399,8 +389,9 @@ impl Real {
         self.stored(work)
     }
 
-    /// Reads from the store as it is.
-    fn stored<T>(&self, work: impl FnOnce(&Store) -> Result<T, farshore_store::StoreError>) -> Result<T, Failure> {
+    /// Reads from the store, once what is on its way there has come.
+    fn stored<T>(&mut self, work: impl FnOnce(&Store) -> Result<T, farshore_store::StoreError>) -> Result<T, Failure> {
+        self.catch_up();
         if let Some(failure) = &self.broken {
             return Err(failure.clone());
         }

@@ -1,15 +1,12 @@
-//! Jobs, run inline. What several devices would find out from the same input is found out once, if so asked.
+//! Jobs, run inline. What several devices would find out from the same input is found out once, if so asked, and ahead of them.
 //!
-//! A job is a function of its input, so an answer to an equal input is the answer (I2). Inputs are told apart by hashes: of an
-//! entry's bytes, of a document's record, which names the heads and with them every change. Only bytes
-//! of a snapshot follow from more than that (two documents with equal heads may save differently): what made one is not kept.
+use std::sync::Arc;
 
-use std::collections::{BTreeMap, VecDeque};
+use farshore_core::job::{Applied, ApplyEntry, ApplyJob, Content, Job, JobResult, OpenTask, Opened, WriteJob, Written};
 
-use farshore_core::batch::ContentOp;
-use farshore_core::id::DocKey;
-use farshore_core::job::{Applied, ApplyJob, Content, DocSource, Job, JobResult, OpenTask, Opened};
-
+use super::ahead::{self, Soon};
+use super::answers::{Answer, Memo, copies, question};
+use super::helper::Helper;
 use crate::limits::{REMEMBERED_APPLIED, REMEMBERED_OPENED};
 
 /// What is found out once for all devices.
@@ -24,43 +21,15 @@ pub enum Share {
     Checks,
 }
 
-type Key = [u8; 32];
-
-/// Answers by the hash of the question; the oldest go first.
-#[derive(Debug)]
-struct Memo<T> {
-    answers: BTreeMap<Key, T>,
-    order: VecDeque<Key>,
-    most: usize,
-}
-
-impl<T: Clone> Memo<T> {
-    fn new(most: usize) -> Memo<T> {
-        Memo { answers: BTreeMap::new(), order: VecDeque::new(), most }
-    }
-
-    fn get(&self, key: &Key) -> Option<T> {
-        self.answers.get(key).cloned()
-    }
-
-    fn put(&mut self, key: Key, answer: T) {
-        if self.answers.insert(key, answer).is_none() {
-            self.order.push_back(key);
-        }
-        while self.order.len() > self.most {
-            let Some(oldest) = self.order.pop_front() else { break };
-            self.answers.remove(&oldest);
-        }
-    }
-}
-
 /// Runs jobs.
 #[derive(Debug)]
 pub(super) struct Jobs {
     share: Share,
+    /// Finds out ahead what devices will ask.
+    helper: Option<Arc<Helper>>,
     /// By the whole entry, signature and ciphertext included: what a genuine entry holds.
     opened: Memo<Content>,
-    applied: Memo<Applied>,
+    applied: Memo<Answer>,
     /// Signatures checked, and those that had been checked before.
     pub(super) verified: u64,
     /// See `verified`.
@@ -70,9 +39,10 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) fn new(share: Share) -> Jobs {
+    pub(super) fn new(share: Share, helper: Option<Arc<Helper>>) -> Jobs {
         let (opened, applied) = (Memo::new(REMEMBERED_OPENED), Memo::new(REMEMBERED_APPLIED));
-        Jobs { share, opened, applied, verified: 0, remembered: 0, shared: 0 }
+        let helper = helper.filter(|_| share > Share::Nothing);
+        Jobs { share, helper, opened, applied, verified: 0, remembered: 0, shared: 0 }
     }
 
     pub(super) fn run(&mut self, job: Job) -> JobResult {
@@ -85,14 +55,32 @@ impl Jobs {
                 Job::Open(tasks).run()
             }
             Job::Apply(job) if self.share > Share::Nothing => JobResult::Applied(Box::new(self.apply(job))),
+            Job::Write(job) if self.helper.is_some() => JobResult::Written(Box::new(self.write(job))),
             job => job.run(),
         }
+    }
+
+    /// Writes, and lets the second thread begin with what readers of the entry will ask.
+    fn write(&mut self, job: Box<WriteJob>) -> Written {
+        let (space, journal, key, edit_wins) = (job.header.space, job.header.journal, job.key.clone(), job.edit_wins);
+        let documents = copies(&job.documents);
+        let JobResult::Written(written) = Job::Write(job).run() else { unreachable!("a write job writes") };
+        if let (Some(helper), Some(entry)) = (&self.helper, &written.entry) {
+            let place = ApplyEntry { journal, position: entry.position(), items: Ok(Vec::new()) };
+            let asked = ApplyJob { space, entries: vec![place], edit_wins, documents, former: Vec::new() };
+            let keys = (*blake3::hash(entry.as_bytes()).as_bytes(), question(&asked));
+            let (opened, applied) = ahead::find(helper, Arc::new(entry.clone()), key, Box::new(asked));
+            self.verified += u64::from(self.share == Share::Checks);
+            self.opened.put(keys.0, opened);
+            self.applied.put(keys.1, applied);
+        }
+        *written
     }
 
     /// Whether a device has the key decides what it sees, so only entries that were opened with one are remembered.
     fn open(&mut self, mut task: OpenTask) -> Opened {
         let key = *blake3::hash(task.entry.as_bytes()).as_bytes();
-        let known = if task.key.is_some() { self.opened.get(&key) } else { None };
+        let known = if task.key.is_some() { self.opened.get(&key).cloned() } else { None };
         if let Some(content) = known {
             let genuine = match self.share {
                 Share::Checks => {
@@ -116,57 +104,24 @@ impl Jobs {
         let JobResult::Opened(mut opened) = Job::Open(vec![task]).run() else { unreachable!("an open job opens") };
         let opened = opened.remove(0);
         if checked && matches!(opened.content, Content::Items(..)) {
-            self.opened.put(key, opened.content.clone());
+            self.opened.put(key, Soon::found(opened.content.clone()));
         }
         opened
     }
 
     fn apply(&mut self, job: Box<ApplyJob>) -> Applied {
         let key = question(&job);
-        if let Some(applied) = self.applied.get(&key) {
+        if let Some(applied) = self.applied.get(&key).and_then(|answer| answer.to(&job)) {
             self.shared += 1;
+            if let Some(helper) = &self.helper {
+                // Whoever has the last of an old document frees its many parts, which takes longer than what is done with the new.
+                helper.give(move || drop(job));
+            }
             return applied;
         }
-        let JobResult::Applied(applied) = Job::Apply(job).run() else { unreachable!("an apply job applies") };
-        let mut changes = applied.documents.iter().flat_map(|document| &document.changes);
-        if !changes.any(|change| matches!(change.content, ContentOp::Replace(_))) {
-            self.applied.put(key, Applied::clone(&applied));
-        }
-        *applied
-    }
-}
-
-/// Everything that the outcome of an application follows from.
-fn question(job: &ApplyJob) -> Key {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&job.space.0).update(&[u8::from(job.edit_wins)]);
-    for entry in &job.entries {
-        hasher.update(&entry.journal.to_bytes()).update(&entry.position.seq.to_le_bytes());
-        // The hash binds the ciphertext, and so what it holds; what it does not bind is why it could not be read.
-        hasher.update(&entry.position.hash.0);
-        let fault = entry.items.as_ref().err().map_or("", String::as_str);
-        hasher.update(&(fault.len() as u64).to_le_bytes()).update(fault.as_bytes());
-    }
-    let sources = job.documents.iter().map(|(key, source)| (key, 0, source));
-    let former = job.former.iter().map(|(key, generation, source)| (key, *generation, source));
-    for (key, generation, source) in sources.chain(former) {
-        of_source(&mut hasher, key, generation, source);
-    }
-    *hasher.finalize().as_bytes()
-}
-
-fn of_source(hasher: &mut blake3::Hasher, key: &DocKey, generation: u32, source: &DocSource) {
-    hasher.update(&key.collection.0).update(&key.document.0).update(&generation.to_le_bytes());
-    match source {
-        DocSource::Absent => {
-            hasher.update(&[0]);
-        }
-        // The store checks what it gives, so the record tells of it as it tells of what is in memory.
-        DocSource::Open(open) => {
-            hasher.update(&[1]).update(&open.record.encode());
-        }
-        DocSource::Stored(stored) => {
-            hasher.update(&[1]).update(&stored.record);
-        }
+        let Some(answer) = Answer::find(job) else { unreachable!("an apply job applies") };
+        let applied = answer.applied().clone();
+        self.applied.put(key, Soon::found(answer));
+        applied
     }
 }

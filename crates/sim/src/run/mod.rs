@@ -1,14 +1,18 @@
 //! A plan, run: one queue of events in the order of time, which jumps from each to the next.
 //!
-//! - `host`: a device's process, clocks and app; `disk`: its disk; `jobs`: its workers.
+//! - `host`: a device's process, clocks and app; `disk`, `files`, `waiting`: its disk; `jobs`, `answers`, `ahead`: its workers; `helper`: a
+//!   second thread.
 //! - `net`, `path`: links and what lies between devices; `links`: how they come, carry and go.
 //! - `outputs`: what replicas ask for, done; `users`: founding, joining, editing; `faults`: what goes wrong.
 //! - `turn`: devices that fall into bad hands.
 //! - `rest`: healing, coming to rest, and the picture of it.
 
+mod ahead;
+mod answers;
 mod disk;
 mod faults;
 mod files;
+mod helper;
 mod host;
 mod jobs;
 mod links;
@@ -18,8 +22,10 @@ mod path;
 mod rest;
 mod turn;
 mod users;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use farshore_core::id::{CollectionTag, DocumentId, JournalId, SpaceId};
 use farshore_core::input::Input;
@@ -28,6 +34,7 @@ use farshore_core::replica::{NewIdentity, Replica};
 
 pub use disk::Medium;
 use files::Failure;
+use helper::Helper;
 use host::{Engine, Host};
 use jobs::Jobs;
 pub use jobs::Share;
@@ -54,6 +61,9 @@ pub struct Options {
     pub share: Share,
     /// Do every commit of every disk as it comes, and put none off.
     pub every_commit: bool,
+    /// Let a second thread write the commits that were put off and find out what devices will ask about an entry, while the
+    /// world goes on: faster where a core is free.
+    pub second_thread: bool,
     /// Keep every observation, for a timeline.
     pub keep: bool,
     /// Keep every disk operation of this device, for power cuts.
@@ -290,6 +300,7 @@ struct Run<'a> {
     links: Links,
     roads: Roads,
     jobs: Jobs,
+    helper: Option<Arc<Helper>>,
     dice: Dice<'static>,
     watch: Watch,
     trace: Trace,
@@ -297,6 +308,10 @@ struct Run<'a> {
     space: Option<SpaceId>,
     collections: Vec<CollectionTag>,
     keys: BTreeMap<(usize, String), DocumentId>,
+    views: users::Views,
+    /// Ids that acts drew, and how often one was drawn that there was already.
+    drawn: BTreeSet<DocumentId>,
+    drawn_again: u64,
     last_edit: u64,
     healed: bool,
     /// When something happened last that is more than a timer or a dial.
@@ -308,6 +323,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, app: &'a dyn App, oracles: Vec<Box<dyn Oracle>>, options: Options) -> Run<'a> {
         let setup = &plan.setup;
+        let helper = options.second_thread.then(|| Arc::new(Helper::begin()));
         Run {
             plan,
             app,
@@ -321,7 +337,8 @@ impl<'a> Run<'a> {
             directory: BTreeMap::new(),
             links: Links::default(),
             roads: Roads::new(setup.network),
-            jobs: Jobs::new(options.share),
+            jobs: Jobs::new(options.share, helper.clone()),
+            helper,
             dice: Dice::seeded(setup.seed ^ 0x5eed_0f0a_0000_0001),
             watch: Watch {
                 oracles,
@@ -335,6 +352,9 @@ impl<'a> Run<'a> {
             space: None,
             collections: Vec::new(),
             keys: BTreeMap::new(),
+            views: users::Views::default(),
+            drawn: BTreeSet::new(),
+            drawn_again: 0,
             last_edit: 0,
             healed: false,
             active_ms: 0,
@@ -356,8 +376,8 @@ impl<'a> Run<'a> {
             let seed = self.seed(device, 0);
             let identity = NewIdentity::create(seed, &format!("device {device}")).map_err(|error| error.to_string())?;
             let disk_seed = self.dice.next_u64();
-            let (medium, exact) = (self.options.medium, self.is_exact(device));
-            let disk = disk::HostDisk::create(medium, exact, disk_seed, identity.store, identity.ops)?;
+            let writing = disk::Writing { exact: self.is_exact(device), helper: self.helper.clone() };
+            let disk = disk::HostDisk::create(self.options.medium, writing, disk_seed, identity.store, identity.ops)?;
             self.hosts.push(Host::new(disk));
             if self.options.record_disk == Some(device) {
                 self.hosts[device].disk.keep_history();
@@ -589,7 +609,7 @@ impl<'a> Run<'a> {
         self.outcome.verified = self.jobs.verified;
         self.outcome.remembered = self.jobs.remembered;
         self.outcome.shared = self.jobs.shared;
-        self.outcome.disk_writes = self.hosts.iter().map(|host| host.disk.writes()).sum();
+        self.outcome.disk_writes = self.hosts.iter_mut().map(|host| host.disk.writes()).sum();
         self.outcome.observed = self.watch.kept.unwrap_or_default();
         self.outcome
     }

@@ -1,5 +1,8 @@
 //! What people do: found the space, let devices in, edit, and look at what the app shows.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use farshore_core::catalogue::{CollectionDefinition, DeletePolicy};
 use farshore_core::id::{DocKey, DocumentId};
 use farshore_core::input::{DocEdit, Input, Request, RequestId};
@@ -14,6 +17,7 @@ use crate::app::{Act, Target};
 use crate::byzantine::is_forked_document;
 use crate::convert::{op_of, plain_of};
 use crate::dice::Dice;
+use crate::limits::REMEMBERED_VIEWS;
 use crate::observe::{DeviceNo, Intended, ViewMark, What};
 use crate::plain::Plain;
 use crate::plan::{Action, MemberRole, Recorded, Wish};
@@ -177,7 +181,7 @@ impl Run<'_> {
         self.hosts[device].shown = shown;
         let edits = edits.into_iter().enumerate().filter_map(|(index, (target, op))| {
             let (document, keyed) = match target {
-                Target::New => (fresh_id(self.plan.setup.seed, device, dice, index), false),
+                Target::New => (self.fresh_id(device, dice, index), false),
                 Target::Key(key) => (self.key(device, collection, &key)?, true),
                 Target::Document(document) => (document, self.keys.values().any(|known| *known == document)),
             };
@@ -277,6 +281,25 @@ impl Run<'_> {
         self.request(device, Asked::Edit(number), Request::Edit { space, collection: tag, edits: wanted });
     }
 
+    /// An id that no other act makes, as an app draws one at random: also if a fuzzer gives two acts the same dice.
+    fn fresh_id(&mut self, device: DeviceNo, dice: u64, index: usize) -> DocumentId {
+        loop {
+            let mut hasher = blake3::Hasher::new();
+            for number in [self.plan.setup.seed, device as u64, dice, index as u64] {
+                hasher.update(&number.to_le_bytes());
+            }
+            if self.drawn_again > 0 {
+                hasher.update(&self.drawn_again.to_le_bytes());
+            }
+            let mut id = [0; 16];
+            id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+            if self.drawn.insert(DocumentId(id)) {
+                return DocumentId(id);
+            }
+            self.drawn_again += 1;
+        }
+    }
+
     /// The id of a key, which every member derives alike.
     fn key(&mut self, device: DeviceNo, collection: usize, key: &str) -> Option<DocumentId> {
         let known = (collection, key.to_owned());
@@ -315,7 +338,7 @@ impl Run<'_> {
                 }
             };
             let mark = bytes.as_deref().map(ViewMark::of);
-            let view = bytes.and_then(|bytes| Value::decode(&bytes).ok()).map(|value| plain_of(&value));
+            let view = mark.zip(bytes).and_then(|(mark, bytes)| self.views.of(mark, &bytes));
             self.see(device, What::Read { space, collection, document, view: view.clone(), mark });
             self.hosts[device].show(number, document, view);
         }
@@ -338,7 +361,7 @@ impl Run<'_> {
 }
 
 impl Host {
-    fn show(&mut self, collection: usize, document: DocumentId, view: Option<Plain>) {
+    fn show(&mut self, collection: usize, document: DocumentId, view: Option<Arc<Plain>>) {
         let shown = &mut self.shown.collections;
         if shown.len() <= collection {
             shown.resize_with(collection + 1, Default::default);
@@ -354,13 +377,21 @@ impl Host {
     }
 }
 
-/// An id that no other act of any run makes.
-fn fresh_id(seed: u64, device: DeviceNo, dice: u64, index: usize) -> DocumentId {
-    let mut hasher = blake3::Hasher::new();
-    for number in [seed, device as u64, dice, index as u64] {
-        hasher.update(&number.to_le_bytes());
+/// Views that were read of late, decoded: in a mesh all devices read the same.
+#[derive(Debug, Default)]
+pub(super) struct Views(BTreeMap<ViewMark, Arc<Plain>>);
+
+impl Views {
+    /// The view of these bytes, whose mark is this.
+    fn of(&mut self, mark: ViewMark, bytes: &[u8]) -> Option<Arc<Plain>> {
+        if let Some(view) = self.0.get(&mark) {
+            return Some(Arc::clone(view));
+        }
+        let view = Arc::new(plain_of(&Value::decode(bytes).ok()?));
+        if self.0.len() >= REMEMBERED_VIEWS {
+            self.0.clear();
+        }
+        self.0.insert(mark, Arc::clone(&view));
+        Some(view)
     }
-    let mut id = [0; 16];
-    id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    DocumentId(id)
 }

@@ -163,6 +163,9 @@ pub(crate) struct How {
     /// Do every commit of every disk as it comes, instead of putting those off that nobody looks at
     #[arg(long)]
     pub(crate) every_commit: bool,
+    /// Do everything on one thread, also where a core is free
+    #[arg(long)]
+    pub(crate) one_thread: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,7 +177,8 @@ pub(crate) enum Store {
 }
 
 impl How {
-    pub(crate) fn options(self, keep: bool) -> Options {
+    /// Of one of `jobs` runs at a time.
+    pub(crate) fn options(self, keep: bool, jobs: usize) -> Options {
         let medium = match self.store {
             Store::Disk => Medium::Disk,
             Store::Memory => Medium::Memory,
@@ -184,7 +188,9 @@ impl How {
             (false, true) => Share::Work,
             (false, false) => Share::Checks,
         };
-        Options { medium, share, every_commit: self.every_commit, keep, record_disk: None }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let second_thread = !self.one_thread && 2 * jobs <= cores;
+        Options { medium, share, every_commit: self.every_commit, second_thread, keep, record_disk: None }
     }
 
     /// What else a person must type to repeat a seed.

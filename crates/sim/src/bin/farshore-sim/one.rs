@@ -38,7 +38,7 @@ fn chosen(which: &Which) -> Result<Plan, String> {
 }
 
 fn run(plan: &Plan, how: How, keep: bool) -> Outcome {
-    judge(plan, &plan.setup.workload, how.options(keep))
+    judge(plan, &plan.setup.workload, how.options(keep, 1))
 }
 
 /// Prints what was broken; true if nothing was.

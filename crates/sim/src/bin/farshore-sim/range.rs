@@ -12,7 +12,7 @@ pub(crate) fn run(args: &Run) -> Result<bool, String> {
     let seeds = args.seed.map_or(args.seeds.clone(), |seed| seed..seed + 1);
     let one = |seed| {
         let plan = plan_of(seed, args.how.profile);
-        Report::new(seed, &judge(&plan, &plan.setup.workload, args.how.options(false)))
+        Report::new(seed, &judge(&plan, &plan.setup.workload, args.how.options(false, args.long.jobs)))
     };
     let count = long::run(&args.long, seeds, one, |report, progress| tell_one(args, report, progress))?;
     let summary = summarize(count.all.values(), args.how.profile);
