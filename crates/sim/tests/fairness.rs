@@ -22,6 +22,18 @@ fn write(world: &mut World, device: usize, key: CollectionKey, documents: u32) -
     written.collect()
 }
 
+/// One document of many, with a sentence in it.
+fn sentence(number: u8, at: u8) -> DocEdit {
+    let content = Value::Map([("text".to_owned(), Value::Str("y".repeat(100)))].into());
+    let document = DocumentId([[number; 8], [at; 8]].concat().try_into().unwrap());
+    DocEdit { document, keyed: false, op: DocOp::Create(content) }
+}
+
+/// What makes a large entry.
+fn large(number: u8) -> Vec<DocEdit> {
+    (0..250).map(|at| sentence(number, at)).collect()
+}
+
 /// Entries of two authors wait to be applied: thousands of documents of one, and one of the other. Authors have no order among
 /// themselves that would help: each of the two is the one that writes little, in its turn.
 #[test]
@@ -65,19 +77,10 @@ fn beside_a_flood_small_entries_are_applied_at_once_and_large_ones_with_rests() 
     write(&mut world, 0, key, 1);
     world.run();
     world.devices[2].apply_ms = 20;
-    let flood = |number: u8| -> Vec<DocEdit> {
-        let content = || Value::Map([("text".to_owned(), Value::Str("y".repeat(100)))].into());
-        let edit = |at: u8| DocEdit {
-            document: DocumentId([[number; 8], [at; 8]].concat().try_into().unwrap()),
-            keyed: false,
-            op: DocOp::Create(content()),
-        };
-        (0..250).map(edit).collect()
-    };
     write(&mut world, 1, key, 1); // Somebody writes a little: the space is lively.
     world.run();
     for number in 100..120 {
-        world.write(0, key, flood(number));
+        world.write(0, key, large(number));
     }
     world.run();
     let shown = |world: &World| world.views(2, key).len();
@@ -112,14 +115,8 @@ fn who_writes_alone_does_not_rest_for_his_own_small_entries() {
     world.run();
     world.devices[1].apply_ms = 20;
     for number in 100..110 {
-        let content = || Value::Map([("text".to_owned(), Value::Str("y".repeat(100)))].into());
-        let edit = |at: u8| DocEdit {
-            document: DocumentId([[number; 8], [at; 8]].concat().try_into().unwrap()),
-            keyed: false,
-            op: DocOp::Create(content()),
-        };
-        world.write(0, key, vec![edit(255)]);
-        world.write(0, key, (0..250).map(edit).collect());
+        world.write(0, key, vec![sentence(number, 255)]);
+        world.write(0, key, large(number));
     }
     world.run(); // No timer: what rests does not go on.
     assert_eq!(world.views(1, key).len(), 1 + 10 * 251);

@@ -30,6 +30,8 @@ pub struct RawPeer {
     pub store: StoreId,
     /// What a member of the space knows; a stranger knows nothing.
     pub access: Option<Access>,
+    /// What it says that it knows beyond the first version of the protocol ([`farshore_core::wire::feature`]).
+    pub features: u64,
     /// This peer's own journal: its life.
     pub incarnation: Incarnation,
     /// Where that journal ends.
@@ -86,7 +88,17 @@ impl RawPeer {
         let certificate = DeviceCertificate::issue(&user, &keys, "stranger").expect("a short name").encode();
         let (store, incarnation) = (StoreId(entropy.array()), Incarnation(entropy.array()));
         let transport = entropy.array::<38>().to_vec();
-        RawPeer { keys, certificate, transport, store, access: None, incarnation, end: Position::START, entropy }
+        RawPeer {
+            keys,
+            certificate,
+            transport,
+            store,
+            access: None,
+            features: 0,
+            incarnation,
+            end: Position::START,
+            entropy,
+        }
     }
 
     /// Takes over a device: reads its keys and its space from its disk, as malware would. `None` if it is no member.
@@ -118,7 +130,7 @@ impl RawPeer {
     /// A greeting with a nonce of its own.
     pub fn hello(&mut self) -> Hello {
         let (nonce, store, device) = (self.entropy.array(), self.store, self.id());
-        Hello { min_version: 1, max_version: 1, features: 0, nonce, store, device }
+        Hello { min_version: 1, max_version: 1, features: self.features, nonce, store, device }
     }
 
     /// The proof that this peer's device is on the connection on which these greetings were said.

@@ -24,10 +24,6 @@ fn citing(mallory: &mut RawPeer, id: u8, heads: &[OpHash]) -> Entry {
     mallory.entry_with(&[item], |header| header.roster_heads = heads.to_vec())
 }
 
-fn held(rig: &Rig, device: usize, mallory: &RawPeer) -> u64 {
-    rig.world.devices[device].store.journals(rig.key.space).get(&mallory.journal()).map_or(0, |state| state.held.seq)
-}
-
 #[test]
 fn an_entry_that_cites_less_of_the_roster_than_the_one_before_it_costs_its_sender_the_link() {
     let mut rig = Rig::new(80);
@@ -40,7 +36,7 @@ fn an_entry_that_cites_less_of_the_roster_than_the_one_before_it_costs_its_sende
     let back = citing(&mut mallory, 21, &old);
     line.send_entry(&mut rig.world, &back);
     rig.assert_faulted(&line, "cites less of the roster");
-    assert_eq!((held(&rig, ADA, &mallory), held(&rig, BEN, &mallory)), (1, 1));
+    assert_eq!((rig.held(ADA, &mallory).seq, rig.held(BEN, &mallory).seq), (1, 1));
     // The same after a restart, and when both come together.
     rig.world.restart(ADA, 81);
     rig.honest = rig.world.link(ADA, BEN);
@@ -48,19 +44,19 @@ fn an_entry_that_cites_less_of_the_roster_than_the_one_before_it_costs_its_sende
     let line = mallory.meet(&mut rig.world, ADA);
     line.send_entry(&mut rig.world, &back);
     rig.assert_faulted(&line, "cites less of the roster");
-    assert_eq!(held(&rig, ADA, &mallory), 1);
+    assert_eq!(rig.held(ADA, &mallory).seq, 1);
     // Who goes on as the rules say is heard.
     mallory.end = end;
     let line = mallory.meet(&mut rig.world, ADA);
     let good = citing(&mut mallory, 22, &new);
     line.send_entry(&mut rig.world, &good);
     rig.assert_open(&line);
-    assert_eq!((held(&rig, ADA, &mallory), held(&rig, BEN, &mallory)), (2, 2));
+    assert_eq!((rig.held(ADA, &mallory).seq, rig.held(BEN, &mallory).seq), (2, 2));
     // More heads than before are as good as later ones: the old ones are among what they build on.
     let (_, newest) = grow(&mut rig, "even more");
     let later = citing(&mut mallory, 23, &newest);
     line.send_entry(&mut rig.world, &later);
-    assert_eq!(held(&rig, BEN, &mallory), 3);
+    assert_eq!(rig.held(BEN, &mallory).seq, 3);
     rig.assert_undisturbed();
 }
 
@@ -75,17 +71,17 @@ fn a_journal_that_begins_with_an_old_roster_may_go_on_with_a_newer_one_only() {
         line.send_entry(&mut rig.world, &entry);
         rig.assert_open(&line);
     }
-    assert_eq!(held(&rig, ADA, &mallory), 3);
+    assert_eq!(rig.held(ADA, &mallory).seq, 3);
     let entry = citing(&mut mallory, 23, &old);
     line.send_entry(&mut rig.world, &entry);
-    assert_eq!(held(&rig, BEN, &mallory), 3);
+    assert_eq!(rig.held(BEN, &mallory).seq, 3);
     // A new journal of the same device is another matter.
     mallory.new_journal();
     assert_eq!(mallory.end, Position::START);
     let line = mallory.meet(&mut rig.world, BEN);
     let entry = citing(&mut mallory, 24, &old);
     line.send_entry(&mut rig.world, &entry);
-    assert_eq!(held(&rig, ADA, &mallory), 1);
+    assert_eq!(rig.held(ADA, &mallory).seq, 1);
 }
 
 #[test]

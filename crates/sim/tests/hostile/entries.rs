@@ -14,11 +14,6 @@ use crate::peer::{InWorld, Line, RawPeer, device_keys};
 use crate::raw::Op;
 use crate::rig::{ADA, BEN, MALLORY, Rig};
 
-fn held(rig: &Rig, device: usize, peer: &RawPeer) -> u64 {
-    let journals = rig.world.devices[device].store.journals(rig.key.space);
-    journals.get(&peer.journal()).map_or(0, |state| state.held.seq)
-}
-
 fn send_raw(rig: &mut Rig, line: &Line, bytes: Vec<u8>) {
     line.send(&mut rig.world, &Frame::Entry { handle: line.handle, bytes });
 }
@@ -61,7 +56,7 @@ fn an_entry_that_is_cut_or_altered_anywhere_is_never_stored() {
                 wrong[at] ^= 0x20;
             }
             send_raw(&mut rig, &line, wrong);
-            assert_eq!(held(&rig, ADA, &mallory), 0, "stored though altered at {at}");
+            assert_eq!(rig.held(ADA, &mallory).seq, 0, "stored though altered at {at}");
             line.hang_up(&mut rig.world);
         }
     }
@@ -84,7 +79,7 @@ fn an_entry_with_a_wrong_signature_costs_its_sender_the_link() {
     bytes[signature + 10] ^= 1;
     send_raw(&mut rig, &line, bytes);
     rig.assert_faulted(&line, "signature or hash is wrong");
-    assert_eq!(held(&rig, ADA, &mallory), 0);
+    assert_eq!(rig.held(ADA, &mallory).seq, 0);
     rig.assert_undisturbed();
 }
 
@@ -111,7 +106,7 @@ fn an_entry_of_somebody_who_is_not_a_member_is_refused() {
     let line = rig.mallory().meet(&mut rig.world, ADA);
     line.send_entry(&mut rig.world, &entry);
     rig.assert_faulted(&line, "not a member of the space");
-    assert_eq!(held(&rig, ADA, &stranger), 0);
+    assert_eq!(rig.held(ADA, &stranger).seq, 0);
     rig.assert_undisturbed();
 }
 
@@ -125,7 +120,7 @@ fn an_entry_of_a_reader_is_refused_whoever_brings_it() {
         line.send_entry(&mut rig.world, &entry);
         rig.assert_faulted(&line, "whose role is reader, which may not write");
     }
-    assert_eq!((held(&rig, ADA, &rita), held(&rig, BEN, &rita)), (0, 0));
+    assert_eq!((rig.held(ADA, &rita).seq, rig.held(BEN, &rita).seq), (0, 0));
     rig.assert_undisturbed();
 }
 
@@ -152,7 +147,7 @@ fn a_gap_is_asked_for_again_and_never_buffered() {
     line.received(&mut rig.world);
     line.send_entry(&mut rig.world, &entries[3]);
     rig.assert_open(&line);
-    assert_eq!(held(&rig, ADA, &mallory), 1);
+    assert_eq!(rig.held(ADA, &mallory).seq, 1);
     let want = Frame::Want {
         handle: line.handle,
         more: false,
@@ -165,7 +160,7 @@ fn a_gap_is_asked_for_again_and_never_buffered() {
     for entry in &entries[1..] {
         line.send_entry(&mut rig.world, entry);
     }
-    assert_eq!((held(&rig, ADA, &mallory), held(&rig, BEN, &mallory)), (4, 4));
+    assert_eq!((rig.held(ADA, &mallory).seq, rig.held(BEN, &mallory).seq), (4, 4));
     rig.assert_open(&line);
     rig.assert_undisturbed();
 }
@@ -182,7 +177,7 @@ fn duplicate_and_reordered_entries_are_harmless() {
             rig.assert_open(line);
         }
     }
-    assert_eq!((held(&rig, ADA, &mallory), held(&rig, BEN, &mallory)), (5, 5));
+    assert_eq!((rig.held(ADA, &mallory).seq, rig.held(BEN, &mallory).seq), (5, 5));
     assert_eq!(rig.collection(ADA).unapplied, 0);
     rig.assert_undisturbed();
 }
@@ -273,7 +268,7 @@ fn an_entry_under_a_key_that_nobody_has_waits_and_holds_nothing_up() {
         let status = rig.collection(device);
         assert_eq!(status.unapplied, 1);
         assert!(status.waiting.unwrap().contains("waiting for key"));
-        assert_eq!(held(&rig, device, &mallory), 1);
+        assert_eq!(rig.held(device, &mallory).seq, 1);
     }
     rig.assert_undisturbed();
 }
@@ -337,7 +332,7 @@ fn a_payload_that_is_more_or_less_than_it_declares_closes_the_journal_on_every_m
         // Nothing more of that journal is taken.
         mallory.end = entry.position();
         line.send_entry(&mut rig.world, &mallory.entry(&[sound(&mallory, document(9), "more")]));
-        assert_eq!(held(&rig, ADA, &mallory).max(1), 1);
+        assert_eq!(rig.held(ADA, &mallory).seq.max(1), 1);
     }
     assert_eq!(rig.value(BEN, document(9)), None);
     rig.assert_undisturbed();
@@ -460,7 +455,7 @@ fn an_entry_that_cites_a_roster_nobody_knows_is_refused_without_a_fault() {
         line.send_entry(&mut rig.world, &entry);
     }
     rig.assert_open(&line);
-    assert_eq!(held(&rig, ADA, &mallory), 0);
+    assert_eq!(rig.held(ADA, &mallory).seq, 0);
     let frames = line.received(&mut rig.world);
     let asked = frames.iter().filter(|frame| matches!(frame, Frame::RosterHave { .. })).count();
     assert_eq!(asked, 1, "one question is open at a time");

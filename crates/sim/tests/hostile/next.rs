@@ -1,7 +1,6 @@
 //! Entries that go without what they have in common with the one before them.
 
 use farshore_core::entry::Entry;
-use farshore_core::id::Position;
 use farshore_core::input::Class;
 use farshore_core::wire::{Frame, Of, Range, Recent, feature};
 
@@ -25,14 +24,6 @@ fn next(line: &Line, before: &Entry, entry: &Entry) -> Frame {
     Frame::Next { handle: line.handle, after, rest }
 }
 
-fn held(rig: &Rig, peer: &RawPeer) -> Position {
-    rig.world.devices[ADA]
-        .store
-        .journals(rig.key.space)
-        .get(&peer.journal())
-        .map_or(Position::START, |state| state.held)
-}
-
 #[test]
 fn the_next_entry_of_a_journal_is_taken_without_its_place() {
     let mut rig = Rig::new(120);
@@ -42,7 +33,7 @@ fn the_next_entry_of_a_journal_is_taken_without_its_place() {
     line.send(&mut rig.world, &whole(&line, &entries[0]));
     line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
     line.send(&mut rig.world, &next(&line, &entries[1], &entries[2]));
-    assert_eq!(held(&rig, &mallory), entries[2].position());
+    assert_eq!(rig.held(ADA, &mallory), entries[2].position());
     rig.assert_open(&line);
     rig.assert_undisturbed();
 }
@@ -67,7 +58,7 @@ fn one_that_follows_nothing_that_came_or_is_cut_short_costs_its_sender_the_link(
     line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
     line.send(&mut rig.world, &next(&line, &entries[0], &entries[1]));
     rig.assert_faulted(&line, fault);
-    assert_eq!(held(&rig, &mallory), entries[1].position());
+    assert_eq!(rig.held(ADA, &mallory), entries[1].position());
     // What was cut short and taken for nothing would never be missed, if it was the last: found by seed 4405 of the mixed faults.
     let whole_one = next(&mallory.meet(&mut rig.world, ADA), &entries[1], &entries[2]).encode().len();
     for cut in 1..whole_one {
@@ -78,7 +69,7 @@ fn one_that_follows_nothing_that_came_or_is_cut_short_costs_its_sender_the_link(
         line.send_bytes(&mut rig.world, Class::Live, bytes);
         assert!(line.closed(&mut rig.world).is_some(), "cut at {cut}");
     }
-    assert_eq!(held(&rig, &mallory), entries[1].position());
+    assert_eq!(rig.held(ADA, &mallory), entries[1].position());
     rig.assert_undisturbed();
 }
 
@@ -96,7 +87,7 @@ fn one_that_is_put_together_wrongly_costs_its_sender_the_link_and_is_never_store
         // It may cite a roster that Ada has yet to learn: she asks for that first.
         let cites = (56..88).contains(&at);
         assert_eq!(line.closed(&mut rig.world).is_some(), !cites, "byte {at}");
-        assert_eq!(held(&rig, &mallory), entries[0].position(), "byte {at}");
+        assert_eq!(rig.held(ADA, &mallory), entries[0].position(), "byte {at}");
     }
     rig.assert_undisturbed();
 }
@@ -106,14 +97,9 @@ fn it_is_sent_to_those_who_know_it_only() {
     let mut rig = Rig::new(123);
     for (features, short) in [(0, 0), (feature::CHECKPOINTS, 0), (feature::ALL, 4)] {
         let mut mallory = rig.mallory();
-        let mut line = mallory.connect(&mut rig.world, ADA);
-        line.mine.features = features;
-        line.send(&mut rig.world, &Frame::Hello(line.mine.clone()));
-        let signature = mallory.proof(&rig.world, &line);
-        line.send(&mut rig.world, &Frame::Auth { signature });
-        let (tag, handle) = mallory.tag_and_handle(&line.mine, line.theirs.as_ref().unwrap());
-        line.handle = handle;
-        line.send(&mut rig.world, &Frame::Spaces { tags: vec![tag] });
+        mallory.features = features;
+        let line = mallory.meet(&mut rig.world, ADA);
+        let handle = line.handle;
         let (journal, end) = {
             let journals = rig.world.devices[ADA].store.journals(rig.key.space);
             let own =

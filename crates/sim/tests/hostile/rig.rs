@@ -6,7 +6,7 @@ use farshore_core::batch::CollectionKey;
 use farshore_core::catalogue::CollectionDefinition;
 use farshore_core::entropy::Entropy;
 use farshore_core::entry::Entry;
-use farshore_core::id::{DocumentId, JournalId, SpaceId};
+use farshore_core::id::{DocumentId, JournalId, Position, SpaceId};
 use farshore_core::input::{DocEdit, DocOp, LinkId, Request};
 use farshore_core::output::{CollectionStatus, Event, Reply, Status};
 use farshore_core::role::Role;
@@ -110,6 +110,12 @@ impl Rig {
 
     pub(crate) fn value(&self, device: usize, document: DocumentId) -> Option<Value> {
         self.world.views(device, self.key).get(&document).map(|bytes| Value::decode(bytes).unwrap())
+    }
+
+    /// How far a device holds a peer's own journal.
+    pub(crate) fn held(&self, device: usize, peer: &RawPeer) -> Position {
+        let journals = self.world.devices[device].store.journals(self.key.space);
+        journals.get(&peer.journal()).map_or(Position::START, |state| state.held)
     }
 
     /// Ben noticed nothing: his link is up and at rest, edits go both ways, and all views are equal.
