@@ -5,6 +5,8 @@
 //! - `entries-overtake-the-roster`: a device was sent entries that cited a roster operation which it did not have yet, because
 //!   streams overtake one another. It dropped them, got the operation, and did not ask for the entries again: its question
 //!   counted as open, and after 30 s only *other* peers were asked, of which there were none on that side of the line.
+//! - `invited-again` (seed 10061): the process of device 0 ended while it invited somebody, who was then never let in, and was the middle of
+//!   the line: the simulator's mistake, which asks again now.
 //! - `joined-while-linked` (seed 20492): a member heard of a new device from the inviter and dialled it while that was still
 //!   writing down that it is a member. On this link it had said that it shares no space, and it said otherwise to the inviter
 //!   alone: the two stayed linked and exchanged nothing until the link ended.

@@ -593,8 +593,11 @@ impl<'a> Run<'a> {
 
     fn end_life(&mut self, device: DeviceNo) {
         for asked in self.hosts[device].end_life() {
-            if let host::Asked::Edit(request) = asked {
-                self.see(device, What::Unanswered { request });
+            match asked {
+                host::Asked::Edit(request) => self.see(device, What::Unanswered { request }),
+                // Whoever got no ticket is invited again.
+                host::Asked::Invite(guest) => self.in_ms(users::INVITE_AGAIN_MS, Event::Invite { device: guest }),
+                _ => {}
             }
         }
     }

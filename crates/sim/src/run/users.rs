@@ -22,8 +22,8 @@ use crate::observe::{DeviceNo, Intended, ViewMark, What};
 use crate::plain::Plain;
 use crate::plan::{Action, MemberRole, Recorded, Wish};
 
-/// How long device 0 is waited for, when somebody is to be invited and it is not there, in milliseconds.
-const INVITE_AGAIN_MS: u64 = 1_000;
+/// How long device 0 is waited for, when somebody is to be invited and it is not there or stopped over it, in milliseconds.
+pub(super) const INVITE_AGAIN_MS: u64 = 1_000;
 /// How long a new device stays with the one who let it in, at least, in milliseconds: hints and the first sync take less.
 const PART_MS: u64 = 3_000;
 /// Tickets last longer than any clock of a run goes astray, in seconds: 100 years.
