@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use farshore_cli::formats::{
-    Checked, Empty, ExportOptions, Exporter, Format, ImportOptions, Row, Rows, Source, Target, check,
+    Checked, Empty, ExportOptions, Exporter, Format, ImportOptions, Row, Rows, Source, Target, Typed, Types, check,
 };
 use farshore_cli::limits::PROBLEMS_SHOWN_MAX;
 
@@ -16,7 +16,7 @@ const TYPES: &str = "a:int,b:float,c:text,d:counter,e:timestamp,f:bytes,g:json,h
 /// The first byte picks format and options, the others are the file.
 ///
 /// Checked: both phases agree on which rows are good. What is good is exported, imported again without a problem, and exported
-/// to the same bytes.
+/// to the same bytes. Where the types are told again, by tags or by declared columns, the values are the same, too.
 pub fn import(data: &[u8]) -> Outcome {
     let Some((choice, text)) = data.split_first() else { return Outcome::Refused };
     let options = options(*choice);
@@ -33,7 +33,33 @@ pub fn import(data: &[u8]) -> Outcome {
     assert_eq!((again.bad_rows, read.len()), (0, rows.len()), "{:?}", again.problems);
     let second = exported(&read, &options, columns);
     assert!(first == second, "{} became {}", String::from_utf8_lossy(&first), String::from_utf8_lossy(&second));
+    if options.tagged {
+        assert!(rows.iter().map(|row| &row.fields).eq(read.iter().map(|row| &row.fields)), "{rows:?} became {read:?}");
+    }
+    if let Some(types) = declared(&checked).filter(|_| options.format == Format::Csv) {
+        let (_, read) = looked_at(&first, &ImportOptions { types, ..plain }).expect("an export is imported again");
+        assert_eq!(said(&rows), said(&read), "{}", String::from_utf8_lossy(&first));
+    }
     Outcome::Accepted
+}
+
+/// The types of a file's columns, if they can be declared: by names without the characters that divide declarations.
+fn declared(checked: &Checked) -> Option<Types> {
+    let columns = checked.columns();
+    let plain = |name: &str| !name.is_empty() && !name.contains([',', ':']);
+    let all = columns.iter().all(|(name, _)| plain(name));
+    let text: Vec<String> = columns.iter().map(|(name, kind)| format!("{name}:{kind}")).collect();
+    all.then(|| text.join(",").parse().expect("these are names of types"))
+}
+
+/// What rows say, without what an empty cell stands for: null, nothing, or a text without characters.
+fn said(rows: &[Row]) -> Vec<Vec<&(String, Typed)>> {
+    let empty = |value: &Typed| match value {
+        Typed::Null => true,
+        Typed::String(text) | Typed::Text(text) => text.is_empty(),
+        _ => false,
+    };
+    rows.iter().map(|row| row.fields.iter().filter(|(_, value)| !empty(value)).collect()).collect()
 }
 
 fn options(choice: u8) -> ImportOptions {
