@@ -55,7 +55,7 @@ const MESSAGES: [(u8, &str); 17] = [
 ];
 
 /// Files to import: the choice of format and options, and the text.
-const FILES: [(u8, &str); 11] = [
+const FILES: [(u8, &str); 13] = [
     (0, "{\"a\":1,\"b\":[1,{\"c\":null}]}\n{\"a\":2.5,\"d\":\"\\u00e9\"}\n"),
     (12, "{\"a\":{\"$counter\":5},\"b\":{\"$bytes\":\"AP8=\"}}\n"),
     (48, "{\"a\":\"k\",\"b\":true}\n{\"a\":7}\n{\"a\":\"k\"}\n"),
@@ -67,6 +67,8 @@ const FILES: [(u8, &str); 11] = [
     (26, "a;b\n1;x\n;y\n"),
     (50, "a,name\nKJFK,\"Kennedy\"\nEDDF,Frankfurt\nKJFK,again\n"),
     (98, "a,b,c,d,e,f,g,h,i,j\n1,2,t,4,2026-05-01T12:00:00Z,AQI=,\"[1,{\"\"x\"\":null}]\",true,5,s\n"),
+    (98, "a,b,c,d,e,f,g,h,i,j\n,0.1234567891,,,2026-05-01T12:00:00.123Z,,,,-1e-300,\n"),
+    (12, "{\"a\":{\"$timestamp\":1700000000123},\"b\":0.1234567891,\"c\":{\"$map\":{\"$text\":1}}}\n"),
 ];
 
 fn bytes(text: &str) -> Vec<u8> {
