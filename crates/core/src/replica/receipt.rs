@@ -38,8 +38,12 @@ impl Replica {
         let Some(cursor) = shared.cursor.filter(|_| shared.lacking.is_empty()) else { return };
         shared.cursor = None;
         let agreed = shared.scopes.digest();
+        // While states are still compared (rosters come first), a frontier of an earlier attempt brings what it offers; this side
+        // has yet to say its own, so it goes on comparing: else the other waits for that for ever.
         let first = shared.phase == Phase::Exchanging;
-        shared.phase = Phase::Streaming;
+        if first {
+            shared.phase = Phase::Streaming;
+        }
         if let Some(known) = self.spaces.get_mut(&space) {
             let peer = known.peers.entry(device).or_default();
             if peer.has_seen(store, agreed, cursor) {
