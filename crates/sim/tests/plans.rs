@@ -2,6 +2,9 @@
 //!
 //! - `dice-used-twice` (fuzz target world): two acts with the same dice drew the same id, and made a document that was there by the call
 //!   for new ones. Nothing of it changed, and *durable* missed a change: the simulator's mistake, which draws ids as apps do now.
+//! - `earlier-frontier` (seeds 17941, 19239): while two devices made their rosters equal, the frontier of an attempt that had been
+//!   given up arrived, and brought all that it offered. That alone made its receiver take the comparison for done: it never said
+//!   its own frontier, and the other waited for that until the link ended.
 //! - `entries-overtake-the-roster`: a device was sent entries that cited a roster operation which it did not have yet, because
 //!   streams overtake one another. It dropped them, got the operation, and did not ask for the entries again: its question
 //!   counted as open, and after 30 s only *other* peers were asked, of which there were none on that side of the line.
