@@ -557,6 +557,9 @@ impl<'a> Run<'a> {
         self.drain(device);
         self.feed(device, Input::Addresses(vec![address]));
         self.join_again(device);
+        if self.healed {
+            self.wants_everything(device);
+        }
     }
 
     fn not_open(&mut self, device: DeviceNo, why: &Failure) {

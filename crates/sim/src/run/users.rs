@@ -244,20 +244,23 @@ impl Run<'_> {
 
     /// Every device wants everything again, and none is paused: what they left out meanwhile must come now.
     pub(super) fn want_everything(&mut self) {
+        (0..self.hosts.len()).for_each(|device| self.wants_everything(device));
+    }
+
+    /// The same of one device, which may have stopped over it.
+    pub(super) fn wants_everything(&mut self, device: DeviceNo) {
         let chosen = |action: &Action| matches!(action, Action::Subscribe { .. } | Action::Pause { .. });
         let Some(space) = self.space.filter(|_| self.plan.actions.iter().any(|timed| chosen(&timed.action))) else {
             return;
         };
-        let names: Vec<String> = self.app.collections().iter().map(|collection| collection.name.clone()).collect();
-        for device in 0..self.hosts.len() {
-            if self.hosts[device].replica().is_none() || !self.hosts[device].holds(space) {
-                continue;
-            }
-            for pattern in names.clone() {
-                self.request(device, Asked::Choose, Request::Subscribe { space, pattern, priority: None });
-            }
-            self.request(device, Asked::Choose, Request::Resume { space: Some(space) });
+        if self.hosts[device].replica().is_none() || !self.hosts[device].holds(space) {
+            return;
         }
+        for collection in self.app.collections() {
+            let pattern = collection.name;
+            self.request(device, Asked::Choose, Request::Subscribe { space, pattern, priority: None });
+        }
+        self.request(device, Asked::Choose, Request::Resume { space: Some(space) });
     }
 
     fn ready(&mut self, device: DeviceNo) -> bool {
