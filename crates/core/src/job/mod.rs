@@ -143,8 +143,8 @@ pub enum Content {
     Unread,
 }
 
-/// A document to work on, from wherever it is.
-#[derive(Debug)]
+/// A document to work on, from wherever it is. A clone of one from the cache costs little: see [`OpenDocument`].
+#[derive(Debug, Clone)]
 pub enum DocSource {
     /// From the cache.
     Open(Box<OpenDocument>),

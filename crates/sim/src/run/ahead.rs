@@ -22,7 +22,7 @@ pub(super) struct Soon<T> {
     /// `None` if whoever asks has to find it in its own way.
     answer: Arc<OnceLock<Option<T>>>,
     /// What finds it, until somebody begins.
-    work: Option<Arc<Mutex<Option<Box<Question>>>>>,
+    work: Option<Arc<Mutex<Option<Question>>>>,
 }
 
 impl<T> Soon<T> {
@@ -47,7 +47,7 @@ impl<T> Soon<T> {
 }
 
 /// Finds an answer, unless somebody else has begun to.
-fn begin(work: &Mutex<Option<Box<Question>>>) {
+fn begin(work: &Mutex<Option<Question>>) {
     let question = work.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(question) = question {
         question.find();
@@ -106,7 +106,7 @@ pub(super) fn find(
     let (opened, applied) = (Arc::default(), Arc::default());
     let (open, apply) = (Promise(Arc::clone(&opened)), Promise(Arc::clone(&applied)));
     let question = Question { entry, key, job, opened: open, applied: apply };
-    let work = Arc::new(Mutex::new(Some(Box::new(question))));
+    let work = Arc::new(Mutex::new(Some(question)));
     let given = Arc::clone(&work);
     helper.give(move || begin(&given));
     (Soon { answer: opened, work: Some(Arc::clone(&work)) }, Soon { answer: applied, work: Some(work) })

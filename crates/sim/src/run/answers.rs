@@ -57,7 +57,7 @@ pub(super) struct Answer {
 impl Answer {
     /// Does the job; `None` if that is no answer.
     pub(super) fn find(job: Box<ApplyJob>) -> Option<Answer> {
-        let documents = copies(&job.documents);
+        let documents = job.documents.clone();
         let JobResult::Applied(applied) = Job::Apply(job).run() else { return None };
         let mut changes = applied.documents.iter().flat_map(|document| &document.changes);
         let on = changes.any(|change| matches!(change.content, ContentOp::Replace(_))).then_some(documents);
@@ -89,15 +89,15 @@ impl Answer {
         for worked in &mut applied.documents {
             let asked = job.documents.iter().find(|(key, _)| *key == worked.key);
             let keyed = asked.is_some_and(|(_, source)| is_keyed(source));
+            if worked.document.as_ref().is_some_and(|open| open.record.keyed == keyed) {
+                continue;
+            }
             if let Some(open) = &mut worked.document {
                 open.record.keyed = keyed;
             }
             for change in &mut worked.changes {
-                let mut record = DocRecord::decode(&change.record).ok()?;
-                if record.keyed != keyed {
-                    record.keyed = keyed;
-                    change.record = record.encode();
-                }
+                let record = DocRecord::decode(&change.record).ok()?;
+                change.record = DocRecord { keyed, ..record }.encode();
             }
         }
         Some(applied)
@@ -112,16 +112,6 @@ fn is_keyed(source: &DocSource) -> bool {
         DocSource::Stored(stored) => DocRecord::decode(&stored.record).is_ok_and(|record| record.keyed),
         DocSource::Absent => false,
     }
-}
-
-/// Copies that share the documents with the originals.
-pub(super) fn copies(documents: &[(DocKey, DocSource)]) -> Vec<(DocKey, DocSource)> {
-    let copy = |source: &DocSource| match source {
-        DocSource::Open(open) => DocSource::Open(open.clone()),
-        DocSource::Stored(stored) => DocSource::Stored(stored.clone()),
-        DocSource::Absent => DocSource::Absent,
-    };
-    documents.iter().map(|(key, source)| (*key, copy(source))).collect()
 }
 
 /// Everything that the outcome of an application follows from, but for what [`Answer::to`] looks at.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use farshore_core::job::{Applied, ApplyEntry, ApplyJob, Content, Job, JobResult, OpenTask, Opened, WriteJob, Written};
 
 use super::ahead::{self, Soon};
-use super::answers::{Answer, Memo, copies, question};
+use super::answers::{Answer, Memo, question};
 use super::helper::Helper;
 use crate::limits::{REMEMBERED_APPLIED, REMEMBERED_OPENED};
 
@@ -63,7 +63,7 @@ impl Jobs {
     /// Writes, and lets the second thread begin with what readers of the entry will ask.
     fn write(&mut self, job: Box<WriteJob>) -> Written {
         let (space, journal, key, edit_wins) = (job.header.space, job.header.journal, job.key.clone(), job.edit_wins);
-        let documents = copies(&job.documents);
+        let documents = job.documents.clone();
         let JobResult::Written(written) = Job::Write(job).run() else { unreachable!("a write job writes") };
         if let (Some(helper), Some(entry)) = (&self.helper, &written.entry) {
             let place = ApplyEntry { journal, position: entry.position(), items: Ok(Vec::new()) };
