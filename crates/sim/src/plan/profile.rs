@@ -52,6 +52,20 @@ impl Profile {
             Profile::Small => "small",
         }
     }
+
+    /// What it is, in one line, for whoever chooses one.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Profile::Mixed => "2 to 24 devices, hundreds of edits, dozens of faults",
+            Profile::Byzantine => "5 to 8 devices, one or two of them in bad hands, fewer faults",
+            Profile::Selective => "as mixed; users change what their devices keep up, and pause them",
+            Profile::Checkpoints => "as mixed; many devices join late, and begin with checkpoints",
+            Profile::Quiet => "as mixed, without faults",
+            Profile::Week => "30 devices, an edit in 10 minutes each, for a week, with faults: takes minutes",
+            Profile::Busy => "10 devices, an edit a second each, for 10 minutes, without faults: measures speed",
+            Profile::Small => "2 to 4 devices, 40 edits, 12 faults: short runs, for fuzzers",
+        }
+    }
 }
 
 impl fmt::Display for Profile {

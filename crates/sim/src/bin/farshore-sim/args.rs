@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use farshore_sim::plan::Profile;
 use farshore_sim::run::{Medium, Options, Share};
@@ -148,8 +149,8 @@ pub(crate) struct Counts {
 /// How plans are drawn and run.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct How {
-    /// What kind of runs to draw: mixed, quiet, week or busy
-    #[arg(long, default_value = "mixed")]
+    /// What kind of runs to draw
+    #[arg(long, default_value = "mixed", value_parser = profiles())]
     pub(crate) profile: Profile,
     /// What devices keep their data on
     #[arg(long, value_enum, default_value_t = Store::Disk)]
@@ -188,8 +189,7 @@ impl How {
             (false, true) => Share::Work,
             (false, false) => Share::Checks,
         };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let second_thread = !self.one_thread && 2 * jobs <= cores;
+        let second_thread = !self.one_thread && 2 * jobs <= cores();
         Options { medium, share, every_commit: self.every_commit, second_thread, keep, record_disk: None }
     }
 
@@ -207,6 +207,17 @@ impl How {
         }
         text
     }
+}
+
+/// How many threads the machine runs at a time; 1 where it does not say.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Every profile by its name, each with what it is.
+fn profiles() -> impl TypedValueParser<Value = Profile> {
+    let values = Profile::ALL.map(|profile| PossibleValue::new(profile.name()).help(profile.describe()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Profile>())
 }
 
 fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
