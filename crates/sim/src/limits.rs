@@ -30,7 +30,11 @@ pub(crate) const DISCOVERY_MS: (u64, u64) = (500, 45_000);
 
 /// Silence after which a healed world is at rest, in milliseconds: twice the longest timer of the core (`ASK_MS`), and some.
 pub(crate) const QUIET_MS: u64 = 65_000;
-/// A healed world that is not at rest after this time, in milliseconds, never will be: links are up after one handshake,
+/// Of so many worlds, one is watched at rest for longer: a timer that nobody knows of may be longer than those of the core.
+pub(crate) const LONG_QUIET_WORLDS: u64 = 16;
+/// How long that one is watched, in milliseconds: several times anything that a core or a node does regularly.
+pub(crate) const LONG_QUIET_MS: u64 = 10 * 60_000;
+/// A healed world that is not silent after this time, in milliseconds, never will be: links are up after one handshake,
 /// and everything that a core waits for it waits for 30 s.
 pub(crate) const REST_MS: u64 = 20 * 60_000;
 /// One-way delay of every link once the world is healed, in milliseconds: round trips are counted in it.

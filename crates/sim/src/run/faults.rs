@@ -1,9 +1,11 @@
-//! What goes wrong, done. A fault counts as fired when it had something to strike.
+//! What goes wrong, done. A fault counts as fired when it strikes something: a changed road when a frame, a dial or a heartbeat
+//! meets it, a bad disk when an operation fails or is slowed down, a process that ends or sleeps when it runs, and a changed
+//! clock always, because it stays changed.
 
 use farshore_store::testing::{Fault as DiskFault, Loss};
 
 use super::host::{Crash, Engine};
-use super::path::Until;
+use super::path::{FaultNo, Road, Until};
 use super::{Event, Run};
 use crate::fault::{Fault, FaultKind};
 use crate::limits::DISCOVERY_MS;
@@ -15,36 +17,35 @@ impl Run<'_> {
     pub(super) fn fault(&mut self, fault: &Fault) {
         match fault {
             Fault::SlowLink { a, b, latency_ms, for_ms } => {
-                self.both_roads(*a, *b, |road, end_ms| road.latency_ms = Until::new(*latency_ms, end_ms), *for_ms);
-                self.fired(*a, fault.kind());
+                let (no, end_ms) = (self.roads.new_fault(*a, fault.kind()), self.now_ms + for_ms);
+                self.both_roads(*a, *b, |road| road.latency_ms = Until::new(*latency_ms, end_ms, no));
             }
             Fault::ThinLink { a, b, bytes_per_s, for_ms } => {
-                self.both_roads(*a, *b, |road, end_ms| road.bytes_per_s = Until::new(*bytes_per_s, end_ms), *for_ms);
-                self.fired(*a, fault.kind());
+                let (no, end_ms) = (self.roads.new_fault(*a, fault.kind()), self.now_ms + for_ms);
+                self.both_roads(*a, *b, |road| road.bytes_per_s = Until::new(*bytes_per_s, end_ms, no));
             }
             Fault::Reorder { a, b, jitter_ms, for_ms } => {
-                self.both_roads(*a, *b, |road, end_ms| road.jitter_ms = Until::new(*jitter_ms, end_ms), *for_ms);
-                self.fired(*a, fault.kind());
+                let (no, end_ms) = (self.roads.new_fault(*a, fault.kind()), self.now_ms + for_ms);
+                self.both_roads(*a, *b, |road| road.jitter_ms = Until::new(*jitter_ms, end_ms, no));
             }
             Fault::Cut { a, b, for_ms } => {
-                self.cut_link(*a, *b, *for_ms);
-                self.fired(*a, fault.kind());
+                let no = self.roads.new_fault(*a, fault.kind());
+                self.cut_link(*a, *b, *for_ms, no);
             }
             Fault::Flap { a, b, times, period_ms } => {
-                self.fired(*a, fault.kind());
-                self.flap(*a, *b, *times, *period_ms);
+                let no = self.roads.new_fault(*a, fault.kind());
+                self.flap([*a, *b], *times, *period_ms, no);
             }
             Fault::Partition { group, for_ms } => self.partition(group, *for_ms),
             Fault::OneWay { from, to, for_ms } => {
-                self.close_road(*from, *to, *for_ms);
-                self.fired(*from, fault.kind());
+                let no = self.roads.new_fault(*from, fault.kind());
+                self.close_road(*from, *to, *for_ms, no);
             }
             Fault::Duplicate { from, to } => self.roads.of(*from, *to).duplicate = true,
             Fault::Truncate { from, to, bytes } => self.roads.of(*from, *to).truncate = Some((*bytes).max(1)),
             Fault::StopReading { device, from, for_ms } => {
-                let end_ms = self.now_ms + for_ms;
-                self.roads.of(*from, *device).unread = Until::new((), end_ms);
-                self.fired(*device, fault.kind());
+                let (no, end_ms) = (self.roads.new_fault(*device, fault.kind()), self.now_ms + for_ms);
+                self.roads.of(*from, *device).unread = Until::new((), end_ms, no);
             }
             Fault::AddressChange { device } => self.move_device(*device),
             Fault::Sleep { device, for_ms } => self.sleep(*device, *for_ms),
@@ -65,17 +66,15 @@ impl Run<'_> {
             }
             Fault::Restart { device, for_ms } => self.restart(*device, *for_ms),
             Fault::DiskError { device, after_operations, for_ms } => {
-                self.break_disk(*device, *after_operations, DiskFault::Broken, *for_ms);
-                self.fired(*device, fault.kind());
+                self.break_disk(*device, *after_operations, (DiskFault::Broken, fault.kind()), *for_ms);
             }
             Fault::DiskFull { device, after_operations, for_ms } => {
-                self.break_disk(*device, *after_operations, DiskFault::Full, *for_ms);
-                self.fired(*device, fault.kind());
+                self.break_disk(*device, *after_operations, (DiskFault::Full, fault.kind()), *for_ms);
             }
             Fault::SlowDisk { device, sync_ms, for_ms } => {
                 self.hosts[*device].disk.slow_sync_ms = Some(*sync_ms);
+                self.hosts[*device].idle_slowness = true;
                 self.in_ms(*for_ms, Event::SpeedUpDisk { device: *device });
-                self.fired(*device, fault.kind());
             }
             Fault::ClockSkew { device, by_ms } => self.set_clock(*device, fault.kind(), *by_ms),
             Fault::ClockJump { device, by_ms } => {
@@ -90,16 +89,14 @@ impl Run<'_> {
         }
     }
 
-    fn both_roads(&mut self, a: DeviceNo, b: DeviceNo, set: impl Fn(&mut super::path::Road, u64), for_ms: u64) {
-        let end_ms = self.now_ms + for_ms;
-        for (from, to) in [(a, b), (b, a)] {
-            set(self.roads.of(from, to), end_ms);
-        }
+    fn both_roads(&mut self, a: DeviceNo, b: DeviceNo, set: impl Fn(&mut Road)) {
+        set(self.roads.of(a, b));
+        set(self.roads.of(b, a));
     }
 
     /// Nothing gets from one device to another for a while, and nobody is told.
-    fn close_road(&mut self, from: DeviceNo, to: DeviceNo, for_ms: u64) {
-        self.roads.close(from, to, self.now_ms, self.now_ms + for_ms);
+    fn close_road(&mut self, from: DeviceNo, to: DeviceNo, for_ms: u64, no: FaultNo) {
+        self.roads.close(from, to, self.now_ms, self.now_ms + for_ms, no);
         self.suspect_all(from, Some(to));
     }
 
@@ -108,31 +105,32 @@ impl Run<'_> {
         if group.is_empty() || group.len() >= count {
             return;
         }
+        let no = self.roads.new_fault(group[0], FaultKind::Partition);
         for a in 0..count {
             for b in (0..count).filter(|b| group.contains(&a) != group.contains(b)) {
-                self.close_road(a, b, for_ms);
+                self.close_road(a, b, for_ms, no);
             }
         }
-        self.fired(group[0], FaultKind::Partition);
     }
 
     /// Ends a link at once, at both ends.
-    pub(super) fn cut_link(&mut self, a: DeviceNo, b: DeviceNo, for_ms: u64) {
+    pub(super) fn cut_link(&mut self, a: DeviceNo, b: DeviceNo, for_ms: u64, no: FaultNo) {
         for (from, to) in [(a, b), (b, a)] {
-            self.roads.close(from, to, self.now_ms, self.now_ms + for_ms);
+            self.roads.close(from, to, self.now_ms, self.now_ms + for_ms, no);
         }
         for (me, other) in [(a, b), (b, a)] {
             if let Some(link) = self.links.between(me, other) {
+                self.roads.strike(no);
                 self.end_of(link, me);
             }
         }
     }
 
-    pub(super) fn flap(&mut self, a: DeviceNo, b: DeviceNo, left: u32, period_ms: u64) {
+    pub(super) fn flap(&mut self, [a, b]: [DeviceNo; 2], left: u32, period_ms: u64, no: FaultNo) {
         if left == 0 || self.healed {
             return;
         }
-        self.cut_link(a, b, period_ms / 2);
+        self.cut_link(a, b, period_ms / 2, no);
         // The network says that it is back, so both ends dial at once.
         for (me, other) in [(a, b), (b, a)] {
             if let Some(dial) = self.hosts[me].dials.get_mut(&other) {
@@ -140,7 +138,7 @@ impl Run<'_> {
                 self.plan_dial(me, other, period_ms / 2 + 1);
             }
         }
-        self.in_ms(period_ms, Event::Flap { a, b, left: left - 1, period_ms });
+        self.in_ms(period_ms, Event::Flap { ends: [a, b], left: left - 1, period_ms, no });
     }
 
     fn move_device(&mut self, device: DeviceNo) {
@@ -241,9 +239,27 @@ impl Run<'_> {
         self.in_ms(for_ms, Event::Boot { device });
     }
 
-    fn break_disk(&mut self, device: DeviceNo, more: u64, fault: DiskFault, for_ms: u64) {
+    fn break_disk(&mut self, device: DeviceNo, more: u64, (fault, kind): (DiskFault, FaultKind), for_ms: u64) {
         self.hosts[device].disk.fail_after(more, fault);
+        self.hosts[device].idle_fault = Some(kind);
         self.in_ms(for_ms, Event::HealDisk { device });
+    }
+
+    pub(super) fn heal_disk(&mut self, device: DeviceNo) {
+        self.hosts[device].disk.heal();
+        self.hosts[device].idle_fault = None;
+    }
+
+    /// An operation of a device's disk failed: by the fault that waited for it.
+    pub(super) fn disk_struck(&mut self, device: DeviceNo) {
+        if let Some(kind) = self.hosts[device].idle_fault.take() {
+            self.fired(device, kind);
+        }
+    }
+
+    pub(super) fn speed_up_disk(&mut self, device: DeviceNo) {
+        self.hosts[device].disk.slow_sync_ms = None;
+        self.hosts[device].idle_slowness = false;
     }
 
     fn set_clock(&mut self, device: DeviceNo, kind: FaultKind, off_ms: i64) {

@@ -10,6 +10,7 @@ use farshore_core::replica::Replica;
 use super::disk::HostDisk;
 use crate::app::Shown;
 use crate::byzantine::Byzantine;
+use crate::fault::FaultKind;
 use crate::limits::{BACK_OFF_MS, BATCHES_IN_FLIGHT, DISK_BACK_OFF_MS, JOBS_IN_FLIGHT};
 use crate::observe::DeviceNo;
 use crate::world::START_UNIX_MS;
@@ -101,6 +102,9 @@ pub(super) struct Host {
     pub(super) settled: bool,
     pub(super) ticket: Option<String>,
     pub(super) crash: Option<Crash>,
+    /// What its disk is to fail by, as long as no operation has, and whether its disk is slow and nobody has noticed.
+    pub(super) idle_fault: Option<FaultKind>,
+    pub(super) idle_slowness: bool,
     disk_wait_ms: u64,
     pub(super) inputs: u64,
     /// The largest that each bounded thing has been, and its limit.
@@ -135,6 +139,8 @@ impl Host {
             settled: false,
             ticket: None,
             crash: None,
+            idle_fault: None,
+            idle_slowness: false,
             disk_wait_ms: DISK_BACK_OFF_MS.0,
             inputs: 0,
             sizes: BTreeMap::new(),

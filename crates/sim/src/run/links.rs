@@ -81,9 +81,12 @@ impl Run<'_> {
         told || other.discovered == other.address
     }
 
-    fn answers(&self, device: DeviceNo, peer: DeviceNo) -> bool {
-        let open = |from, to| self.roads.closed(from, to, self.now_ms).is_none();
-        self.hosts[peer].reachable() && open(device, peer) && open(peer, device) && self.knows_address(device, peer)
+    fn answers(&mut self, device: DeviceNo, peer: DeviceNo) -> bool {
+        if !self.hosts[peer].reachable() || !self.knows_address(device, peer) {
+            return false;
+        }
+        let mut open = |from, to| self.roads.closed(from, to, self.now_ms).is_none();
+        open(device, peer) && open(peer, device)
     }
 
     /// The handshake of a dial is over, well or badly.

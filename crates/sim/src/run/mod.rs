@@ -222,10 +222,10 @@ enum Event {
     },
     /// A flapping link is cut once more.
     Flap {
-        a: DeviceNo,
-        b: DeviceNo,
+        ends: [DeviceNo; 2],
         left: u32,
         period_ms: u64,
+        no: path::FaultNo,
     },
     /// Discovery finds a device that moved.
     Discover {
@@ -473,15 +473,18 @@ impl<'a> Run<'a> {
             Event::Crash { device, at_operation } => self.crash(device, at_operation),
             Event::Boot { device } => self.boot(device),
             Event::Reopen { device, life } => self.reopen(device, life),
-            Event::HealDisk { device } => self.hosts[device].disk.heal(),
-            Event::SpeedUpDisk { device } => self.hosts[device].disk.slow_sync_ms = None,
+            Event::HealDisk { device } => self.heal_disk(device),
+            Event::SpeedUpDisk { device } => self.speed_up_disk(device),
             Event::Awake { device } => self.awake(device),
-            Event::Flap { a, b, left, period_ms } => self.flap(a, b, left, period_ms),
+            Event::Flap { ends, left, period_ms, no } => self.flap(ends, left, period_ms, no),
             Event::Discover { device } => self.discover(device),
             Event::Define => self.define(),
             Event::Invite { device } => self.invite(device),
             Event::Part { device } => self.part(device),
             Event::Join { device } => self.join_again(device),
+        }
+        for (device, fault) in self.roads.struck() {
+            self.fired(device, fault);
         }
     }
 
@@ -563,6 +566,7 @@ impl<'a> Run<'a> {
     }
 
     fn not_open(&mut self, device: DeviceNo, why: &Failure) {
+        self.disk_struck(device);
         if self.healed || !why.on_purpose {
             self.watch.violate("opens", self.now_ms, Some(device), format!("on a sound disk: {}", why.reason));
         }
@@ -581,6 +585,7 @@ impl<'a> Run<'a> {
 
     /// The store failed: the replica's life is over, and with it every link and every request under way.
     fn disk_failed(&mut self, device: DeviceNo, failure: Failure) {
+        self.disk_struck(device);
         let reason = failure.reason;
         if !failure.on_purpose {
             self.watch.violate("opens", self.now_ms, Some(device), format!("the store failed by itself: {reason}"));

@@ -12,6 +12,7 @@ use super::disk::{Begun, Finished, Stored, Task, documents};
 use super::host::Engine;
 use super::net::Way;
 use super::{Event, Run};
+use crate::fault::FaultKind;
 use crate::limits::MEASURE_INPUTS;
 use crate::observe::{DeviceNo, FrameKind, What};
 
@@ -130,6 +131,7 @@ impl Run<'_> {
         let Some(Begun { ends_ms, batches, operations }) = begun else { return };
         self.trace.disk(device, batches, ends_ms);
         let life = host.life;
+        let slowed = std::mem::take(&mut host.idle_slowness);
         // A planned cut strikes when its count of operations is reached: at its share of the time that they take.
         if let Some(crash) = &mut host.crash {
             if crash.operations < operations {
@@ -141,6 +143,9 @@ impl Run<'_> {
             }
         }
         self.at(ends_ms, Event::Disk { device, life });
+        if slowed {
+            self.fired(device, FaultKind::SlowDisk);
+        }
     }
 
     pub(super) fn disk_done(&mut self, device: DeviceNo, life: u64) {

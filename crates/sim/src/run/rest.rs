@@ -9,7 +9,7 @@ use farshore_core::value::Value;
 
 use super::Run;
 use crate::convert::plain_of;
-use crate::limits::{QUIET_MS, REST_LATENCY_MS, REST_MS};
+use crate::limits::{LONG_QUIET_MS, LONG_QUIET_WORLDS, QUIET_MS, REST_LATENCY_MS, REST_MS};
 use crate::observe::{DeviceNo, DocumentSnapshot, JournalSnapshot, Sized, Snapshot, SpaceSnapshot, What};
 use crate::oracle::Rest;
 use crate::plan::NetworkOptions;
@@ -20,13 +20,15 @@ impl Run<'_> {
         self.heal();
         let begun_ms = self.now_ms;
         (self.active_ms, self.moved_ms) = (begun_ms, begun_ms);
-        while self.now_ms < self.active_ms + QUIET_MS {
-            if self.now_ms > begun_ms + REST_MS {
+        let seed = self.plan.setup.seed;
+        let quiet_ms = if seed % LONG_QUIET_WORLDS == LONG_QUIET_WORLDS - 1 { LONG_QUIET_MS } else { QUIET_MS };
+        while self.now_ms < self.active_ms + quiet_ms {
+            if self.now_ms > begun_ms + REST_MS + quiet_ms {
                 let what = format!("still busy {} s after the last fault", REST_MS / 1_000);
                 self.watch.violate("rests", self.now_ms, None, what);
                 break;
             }
-            self.until(self.active_ms + QUIET_MS);
+            self.until(self.active_ms + quiet_ms);
             if self.watch.violations.iter().any(|violation| violation.oracle == "rests") {
                 break;
             }
@@ -40,9 +42,9 @@ impl Run<'_> {
         self.healed = true;
         self.roads.heal(NetworkOptions { latency_ms: (REST_LATENCY_MS, REST_LATENCY_MS), bytes_per_s: 0 });
         for device in 0..self.hosts.len() {
+            self.heal_disk(device);
+            self.speed_up_disk(device);
             let host = &mut self.hosts[device];
-            host.disk.heal();
-            host.disk.slow_sync_ms = None;
             host.crash = None;
             host.discovered = host.address;
             if let Some(asleep) = &mut host.asleep {
@@ -85,6 +87,7 @@ impl Run<'_> {
         for device in honest.iter().copied() {
             self.look(device);
             self.measure(device);
+            self.miss_answers(device);
         }
         let mut snapshots = Vec::new();
         for device in honest {
@@ -106,6 +109,17 @@ impl Run<'_> {
         if let Err(what) = self.app.check_converged(&self.hosts[0].shown) {
             self.watch.violate("app", self.now_ms, Some(0), what);
         }
+    }
+
+    /// Whoever still waits for an answer now, or to be let in, waits for ever.
+    fn miss_answers(&mut self, device: DeviceNo) {
+        let host = &self.hosts[device];
+        let missing = match host.requests.values().next() {
+            Some(asked) => format!("{asked:?} was never answered"),
+            None if !host.member => "it was never let in".into(),
+            None => return,
+        };
+        self.watch.violate("answers", self.now_ms, Some(device), missing);
     }
 
     /// Compares queues and caches with their limits.

@@ -139,7 +139,7 @@ impl Run<'_> {
         let (topology, count) = (&self.plan.setup.topology, self.hosts.len());
         if self.hosts[device].dials.keys().any(|peer| topology.joins(device, *peer, count)) {
             self.hosts[device].settled = true;
-            self.cut_link(device, 0, 0);
+            self.cut_link(device, 0, 0, 0);
         } else if !self.healed {
             self.in_ms(PART_MS, Event::Part { device });
         }
@@ -336,6 +336,7 @@ impl Run<'_> {
                 Ok(bytes) => bytes,
                 // The disk is broken: the app shows what it showed before, and looks again later.
                 Err(_) => {
+                    self.disk_struck(device);
                     self.hosts[device].dirty.insert((number, document));
                     continue;
                 }
