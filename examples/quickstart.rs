@@ -1,4 +1,4 @@
-//! The first program: todos in a store, durable, mergeable, watched. `cargo run --example quickstart -- todos.fsh`
+//! The first program: todos in a store, durable, mergeable, watched. `cargo run -p farshore-examples --example quickstart -- todos.fsh`
 use farshore::{Error, Node, field};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,10 @@ async fn main() -> Result<(), Error> {
 
 /// Writes, edits and asks; returns what is still to do.
 pub async fn run(node: &Node) -> Result<Vec<Todo>, Error> {
-    let space = node.create_space("household").await?; // on a second device: node.join(ticket, time)
+    let space = match node.space("household").await {
+        Err(Error::NoSpace(_)) => node.create_space("household").await?, // on a second device: node.join(ticket, time)
+        space => space?,
+    };
     let todos = space.collection::<Todo>("todos").await?;
     let milk = todos.insert(Todo { title: "Milk".into(), done: false }).await?; // durable when it returns
     todos.insert(Todo { title: "Bread".into(), done: false }).await?;

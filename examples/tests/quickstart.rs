@@ -10,5 +10,8 @@ async fn the_quickstart_shows_the_todo_that_is_left() {
     let node = farshore::Node::builder(dir.path().join("todos.fsh")).offline(true).open().await.unwrap();
     let left = quickstart::run(&node).await.unwrap();
     assert_eq!(left.iter().map(|todo| todo.title.as_str()).collect::<Vec<_>>(), ["Bread"]);
+    // Run again, it goes on in the space that is there.
+    assert_eq!(quickstart::run(&node).await.unwrap().len(), 2);
+    assert_eq!(node.spaces().await.unwrap().len(), 1);
     node.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! The lines of the table: which figure, and what it is held against (`targets.md` of the design).
+//! The lines of the table: which figure, and what it is held against (`docs/benchmarks.md`).
 
 /// One line.
 pub(super) struct Line {

@@ -9,6 +9,10 @@ use crate::print::Color;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::path::PathBuf;
 
+/// How one begins; `--help` shows it before the exit codes.
+const FIRST_STEPS: &str = "See two devices work together:\n  farshore demo\n\nBegin with your own:\n  farshore init\n  \
+    farshore space create household\n  farshore put todos title=Milk";
+
 /// An offline-first document engine: edit anywhere, sync with anyone, lose nothing.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -17,9 +21,8 @@ use std::path::PathBuf;
     max_term_width = 110,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "See two devices work together:\n  farshore demo\n\nBegin with your own:\n  farshore init\n  \
-        farshore space create household\n  farshore put todos title=Milk",
-    after_long_help = Exit::table(),
+    after_help = FIRST_STEPS,
+    after_long_help = format!("{FIRST_STEPS}\n\n{}", Exit::table()),
 )]
 pub struct CommandLine {
     /// Options of every command.
@@ -113,7 +116,7 @@ pub enum Command {
 
     /// Read a document, or a part of it
     #[command(
-        after_help = "Example:\n  farshore get airports KJFK\n  farshore get airports KJFK runways[0].length\n  \
+        after_help = "Example:\n  farshore get airports KJFK\n  farshore get airports KJFK 'runways[0].length'\n  \
         farshore get todos --id 4NgYvzj8wcLwHUS5tBMDXX4mxLt2 --conflicts"
     )]
     Get(Get),
@@ -182,7 +185,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  farshore checkpoint todos")]
     Checkpoint(Checkpoint),
 
-    /// Compute a collection's fingerprints: equal on two devices if all documents and their histories are
+    /// Compute a collection's fingerprints: two devices whose documents and histories are equal get the same ones
     #[command(after_help = "Example:\n  farshore digest todos")]
     Digest(Digest),
 
@@ -440,7 +443,7 @@ pub enum Change {
     /// Insert a value into a list: before a position, or at its end with []
     #[command(
         override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> insert <PATH> <VALUE> [--type <TYPE>]",
-        after_help = "Example:\n  farshore edit todos milk insert tags[] urgent\n  farshore edit todos milk insert 'tags[0]' first"
+        after_help = "Example:\n  farshore edit todos milk insert 'tags[]' urgent\n  farshore edit todos milk insert 'tags[0]' first"
     )]
     Insert {
         /// Where, such as tags[0] or tags[]
@@ -488,7 +491,7 @@ pub enum Change {
     /// Remove a field or an element
     #[command(
         override_usage = "farshore edit <COLLECTION> <KEY|--id <ID>> delete <PATH>",
-        after_help = "Example:\n  farshore edit todos milk delete tags[0]"
+        after_help = "Example:\n  farshore edit todos milk delete 'tags[0]'"
     )]
     Delete {
         /// Which, such as tags[0]

@@ -78,6 +78,9 @@ pub const GREETING_WAIT: Duration = Duration::from_secs(10);
 /// must not do so for ever (`watch` with a stopped pager is let go).
 pub const REPLY_WRITE_WAIT: Duration = Duration::from_secs(300);
 
+/// How long clients are waited for when the device ends: what they are owed is written in a moment, if they read.
+pub const CLIENTS_END_WAIT: Duration = Duration::from_secs(2);
+
 /// Replies between the executor and the socket. A few, so that a slow client slows its own request down.
 pub const REPLIES_QUEUED_MAX: usize = 64;
 

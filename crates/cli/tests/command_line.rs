@@ -76,11 +76,13 @@ fn every_command_has_an_example_and_every_example_is_understood() {
 }
 
 #[test]
-fn help_documents_the_exit_codes_and_version_tells_the_formats() {
+fn help_documents_the_first_steps_and_the_exit_codes_and_version_tells_the_formats() {
     let help = CommandLine::command().render_long_help().to_string();
     for exit in Exit::ALL {
         assert!(help.contains(exit.meaning()), "{exit:?}");
     }
+    let short = CommandLine::command().render_help().to_string();
+    assert!([help, short].iter().all(|help| help.contains("farshore demo") && help.contains("farshore init")));
     let error = CommandLine::try_parse_from(["farshore", "--version"]).unwrap_err();
     assert!(error.to_string().contains("protocol"), "{error}");
 }

@@ -358,6 +358,18 @@ async fn a_reader_that_stops_holds_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stops_does_not_keep_the_device_from_ending() {
+    let mut rig = Rig::start(ServerOptions::default());
+    let mut stream = rig.raw().await;
+    let request = json!({"request": {"get": {"place": place(), "document": {"key": "20000000"}, "conflicts": false}}});
+    stream.write_all(format!("{request}\n").as_bytes()).await.unwrap();
+    rig.works().await; // By now the answer is being written.
+    rig.stop.take().unwrap().send(()).unwrap();
+    // Without a limit this takes as long as one write to a client may: five minutes.
+    tokio::time::timeout(Duration::from_secs(120), rig.running).await.expect("it ends").unwrap();
+}
+
+#[tokio::test]
 async fn a_result_larger_than_a_line_is_an_error_and_not_a_crash() {
     let rig = Rig::start(ServerOptions::default());
     let mut session = rig.session().await;

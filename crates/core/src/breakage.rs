@@ -1,7 +1,8 @@
 //! Deliberate breakages, one for each promise that the simulator's oracles watch: proof that they bite.
 //!
 //! Without the feature `breakages` nothing can turn one on: [`crate::replica::Replica`] then has no field for it, and every
-//! question whether one is on is a constant no. The feature is asked for by tests alone (`crates/sim/tests/breakages.rs`).
+//! question whether one is on is a constant no. The feature is asked for by tests alone (`crates/sim/tests/breakages.rs`
+//! and `fuzz/bodies/tests/bites.rs`).
 
 /// A mistake that somebody could make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -124,6 +124,15 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    /// Takes a `u32` count and checks it against the bytes left, when each item takes at least `item_bytes`.
+    pub fn long_count(&mut self, item_bytes: usize, field: &'static str) -> Result<usize, DecodeError> {
+        let count = self.u32(field)? as usize;
+        match count.saturating_mul(item_bytes) > self.rest.len() {
+            true => Err(DecodeError::Truncated { field }),
+            false => Ok(count),
+        }
+    }
+
     /// Takes a byte string: a `u32` length, checked against `limit`, then that many bytes.
     pub fn bytes(&mut self, limit: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let length = self.u32(field)? as usize;
@@ -196,6 +205,14 @@ impl Writer {
     /// When the count does not fit: every list that is written has a limit under 65,536, so this is a bug of ours.
     pub fn count(&mut self, count: usize) -> &mut Self {
         self.u16(u16::try_from(count).expect("lists are capped below 65,536 before they are written"))
+    }
+
+    /// Appends a `u32` count.
+    ///
+    /// # Panics
+    /// When the count does not fit: its items would take more memory than any device has.
+    pub fn long_count(&mut self, count: usize) -> &mut Self {
+        self.u32(u32::try_from(count).expect("a list of 4 billion items does not fit in memory"))
     }
 
     /// Appends a `u32` length and the bytes.

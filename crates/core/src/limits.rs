@@ -17,7 +17,7 @@ pub const BATCH_DOCUMENTS: usize = 256;
 /// See [`BATCH_DOCUMENTS`]; bytes of edits.
 pub const BATCH_BYTES: usize = 256 << 10;
 
-/// Largest change chunk, in bytes (`security.md` section 5).
+/// Largest change chunk, in bytes (`docs/protocol.md`, section 21).
 pub const CHANGE_BYTES: usize = 4 << 20;
 /// Largest single value in a document, in bytes.
 pub const VALUE_BYTES: usize = 1 << 20;
@@ -31,8 +31,10 @@ pub const KEY_BYTES: usize = 1024;
 pub const ROSTER_OP_BYTES: usize = 60 << 10;
 /// Roster operations in a space. At one membership change a day this is 179 years; a hostile admin is stopped here.
 pub const ROSTER_OPS: usize = 65_535;
+/// Bytes of the roster that a joiner keeps in memory until it has all of it: 1,000 epochs of a space of 500 devices.
+pub const GRANT_BYTES: usize = 64 << 20;
 
-/// Frame caps by class, in bytes (`network.md` 4.4).
+/// Frame caps by class, in bytes (`docs/protocol.md`, section 21).
 pub const CTL_FRAME_BYTES: usize = 16 << 10;
 /// See [`CTL_FRAME_BYTES`].
 pub const LIVE_FRAME_BYTES: usize = 64 << 10;
@@ -82,7 +84,7 @@ pub const REASON_BYTES: usize = 512;
 /// Largest device certificate, in bytes: its fixed fields and a name of [`NAME_BYTES`].
 pub const CERTIFICATE_BYTES: usize = 1 + 32 * 3 + 4 + NAME_BYTES + 64 * 2;
 /// Bytes of entries that a peer may send before the first credit comes back, by class. Bulk is what keeps a fast link busy over
-/// the time of a commit; both bound what an edit waits behind (`network.md` 4.4).
+/// the time of a commit; both bound what an edit waits behind.
 pub const LIVE_WINDOW_BYTES: u32 = 256 << 10;
 /// See [`LIVE_WINDOW_BYTES`].
 pub const BULK_WINDOW_BYTES: u32 = 1 << 20;
@@ -104,7 +106,7 @@ pub const CACHE_BYTES: usize = 64 << 20;
 /// of one costs a load of 50 us.
 pub const NEW_DOCUMENTS_KEPT: usize = 64;
 /// One application to documents takes at most this many payload bytes (and one entry more), so that local edits get their turn
-/// within some 100 ms: about 1,000 small documents, or thousands of changes of one, which is as good as more (`targets.md`).
+/// within some 100 ms: about 1,000 small documents, or thousands of changes of one, which is as good as more.
 pub const APPLY_BYTES: usize = 256 << 10;
 /// An entry up to this many bytes, sealed, or of payload, is what a person writes at a time, and not part of an import.
 pub const SMALL_ENTRY_BYTES: usize = 4 << 10;
@@ -157,7 +159,7 @@ pub const HELLO_MS: u64 = 10_000;
 pub const INVITATIONS: usize = 64;
 /// Peers' cursors are saved at most this often, in milliseconds: losing one costs bytes, never data.
 pub const SAVE_PEERS_MS: u64 = 1_000;
-/// Heads and tombstone places kept of one document: concurrent branches beyond this are a fault of ours.
+/// Heads and tombstone places of one document in a checkpoint: of a collection where one has more, none is made.
 pub const RECORD_HEADS: usize = 4096;
 /// Operations in one life of a document, beyond which no local edit is taken: four of the largest changes, or what one person
 /// types in ten years. Merges may exceed it, and every member then finds the document oversize.
@@ -166,7 +168,7 @@ pub const DOCUMENT_OPS: u64 = 4_000_000;
 pub const DOCUMENT_BYTES: u64 = 32 << 20;
 /// Oversize documents that a space's status names; those beyond are refused edits all the same.
 pub const OVERSIZE_LISTED: usize = 1024;
-/// A document's tail of changes is compacted when it passes this many bytes and twice its snapshot (`architecture.md` section 8).
+/// A document's tail of changes is compacted when it passes this many bytes and twice its snapshot.
 pub const COMPACT_BYTES: u64 = 16 << 10;
 /// One document's edits in one request, in bytes: they must fit a sealed entry.
 pub const EDIT_BYTES: usize = 3 << 20;
@@ -229,12 +231,12 @@ pub const VALUE_DEPTH: usize = 100;
 pub const EDIT_DEPTH: usize = 64;
 /// A key of a map in a document, in bytes of UTF-8.
 pub const FIELD_KEY_BYTES: usize = 1024;
-/// Operations in one local change; a pasted text is one operation a character (`security.md` section 5).
+/// Operations in one local change; a pasted text is one operation a character.
 pub const EDIT_OPS: usize = 1_000_000;
 /// Largest magnitude of a counter that is written and of one increment: what a JSON number holds exactly. Automerge adds them
 /// up unchecked; from here it takes 1,024 to overflow.
 pub const COUNTER_STEP: i64 = (1 << 53) - 1;
-/// Largest operation counter in a document (`security.md` section 5). Reached after 2^31 keystrokes in one document.
+/// Largest operation counter in a document (`docs/protocol.md`, section 21). Reached after 2^31 keystrokes in one document.
 pub const OP_COUNTER: u64 = 1 << 31;
 /// Insertions plus deletions up to which a difference of two texts or lists is minimal. The search takes this many steps
 /// for each element, and the square of it in memory (4 MiB); beyond it the changed middle is replaced as a whole.

@@ -1,6 +1,6 @@
 //! Everything a replica can ask for, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -378,6 +378,9 @@ pub struct SpaceStatus {
     pub collections: Vec<CollectionStatus>,
     /// For each member's device: own entries it has not receipted, of collections that it is not known to do without.
     pub pending: BTreeMap<DeviceId, u64>,
+    /// For each member's device: collections with own entries that it has not receipted, whether it wants them or not. What is in
+    /// none of them is durable there, too.
+    pub unheld: BTreeMap<DeviceId, BTreeSet<CollectionTag>>,
     /// Set while nothing of it is exchanged.
     pub paused: Option<Paused>,
     /// How urgently this device wants collections, by pattern; all others normally.

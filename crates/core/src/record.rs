@@ -10,9 +10,11 @@ use crate::bytes::{DecodeError, Reader, Writer};
 use crate::change::AncestorIndex;
 use crate::document::{Document, Room};
 use crate::id::{DeviceId, EntryHash, Incarnation, Position};
-use crate::limits::{COMPACT_BYTES, DOCUMENT_BYTES, DOCUMENT_OPS, RECORD_HEADS};
+use crate::limits::{COMPACT_BYTES, DOCUMENT_BYTES, DOCUMENT_OPS};
 
-const RECORD_VERSION: u8 = 1;
+/// Version 1 had 16 bits for how many heads and places there are. They come from others, and what others may write has no
+/// limit over all entries, so that a record could be written that did not read back.
+const RECORD_VERSION: u8 = 2;
 
 /// A position in a journal of the document's own collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,18 +66,18 @@ impl DocRecord {
         let mut w = Writer::new();
         w.u8(RECORD_VERSION).u32(self.generation).bool(self.conflicts).bool(self.keyed);
         w.u64(self.ops).u64(self.change_bytes).u64(self.snapshot_bytes).u64(self.tail_bytes);
-        w.count(self.heads.len());
+        w.long_count(self.heads.len());
         for (head, place) in &self.heads {
             w.raw(head);
             write_place(&mut w, place);
         }
         w.bool(self.tombstone.is_some());
         if let Some(tombstone) = &self.tombstone {
-            w.count(tombstone.heads.len());
+            w.long_count(tombstone.heads.len());
             for head in &tombstone.heads {
                 w.raw(head);
             }
-            w.count(tombstone.places.len());
+            w.long_count(tombstone.places.len());
             for place in &tombstone.places {
                 write_place(&mut w, place);
             }
@@ -90,7 +92,7 @@ impl DocRecord {
     pub fn decode(bytes: &[u8]) -> Result<DocRecord, DecodeError> {
         let mut r = Reader::new(bytes);
         let found = r.u8("record version")?;
-        if found != RECORD_VERSION {
+        if !(1..=RECORD_VERSION).contains(&found) {
             let known = RECORD_VERSION.into();
             return Err(DecodeError::Version { field: "record version", found: found.into(), known });
         }
@@ -104,16 +106,20 @@ impl DocRecord {
             tail_bytes: r.u64("tail bytes")?,
             ..DocRecord::default()
         };
-        for _ in 0..r.count(RECORD_HEADS, 32 + Place::BYTES, "heads")? {
+        let count = |r: &mut Reader<'_>, bytes, field| match found {
+            1 => r.count(usize::from(u16::MAX), bytes, field),
+            _ => r.long_count(bytes, field),
+        };
+        for _ in 0..count(&mut r, 32 + Place::BYTES, "heads")? {
             let head = r.array("head")?;
             record.heads.insert(head, read_place(&mut r)?);
         }
         if r.bool("tombstone")? {
             let mut tombstone = Tombstone::default();
-            for _ in 0..r.count(RECORD_HEADS, 32, "tombstone heads")? {
+            for _ in 0..count(&mut r, 32, "tombstone heads")? {
                 tombstone.heads.push(r.array("tombstone head")?);
             }
-            for _ in 0..r.count(RECORD_HEADS, Place::BYTES, "tombstone places")? {
+            for _ in 0..count(&mut r, Place::BYTES, "tombstone places")? {
                 tombstone.places.push(read_place(&mut r)?);
             }
             record.tombstone = Some(tombstone);
@@ -247,10 +253,49 @@ impl OpenDocument {
         }
     }
 
-    /// A guess at the memory it takes: Automerge keeps about ten bytes for one on disk, and 17 KiB for the smallest document
-    /// (`targets.md`).
+    /// A guess at the memory it takes: Automerge keeps about ten bytes for one on disk, and 17 KiB for the smallest document.
     pub fn memory_bytes(&self) -> usize {
         let on_disk = (self.record.snapshot_bytes + self.record.tail_bytes) as usize;
         (17 << 10) + on_disk.saturating_mul(10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(number: u64) -> Place {
+        let position = Position { seq: number + 1, hash: EntryHash([number as u8; 32]) };
+        Place { device: DeviceId([1; 32]), incarnation: Incarnation([2; 16]), position }
+    }
+
+    fn hash(number: u32) -> [u8; 32] {
+        *blake3::hash(&number.to_be_bytes()).as_bytes()
+    }
+
+    #[test]
+    fn a_record_reads_back_however_many_heads_others_have_named() {
+        let mut record = DocRecord { generation: 3, ..DocRecord::default() };
+        for number in 0..70_u32 {
+            let heads: Vec<[u8; 32]> = (0..1_000).map(|head| hash(number * 1_000 + head)).collect();
+            record.entomb(&heads, place(number.into()));
+        }
+        record.heads = (0..5_000).map(|head| (hash(head), place(head.into()))).collect();
+        assert_eq!(record.tombstone.as_ref().unwrap().heads.len(), 70_000);
+        assert_eq!(DocRecord::decode(&record.encode()).unwrap(), record);
+    }
+
+    #[test]
+    fn a_record_of_version_1_is_read() {
+        let mut w = Writer::new();
+        w.u8(1).u32(2).bool(true).bool(false).u64(3).u64(4).u64(5).u64(6);
+        w.count(1).raw(&hash(0));
+        write_place(&mut w, &place(7));
+        w.bool(true).count(1).raw(&hash(1)).count(1);
+        write_place(&mut w, &place(8));
+        let record = DocRecord::decode(w.as_slice()).unwrap();
+        assert_eq!((record.generation, record.conflicts, record.keyed), (2, true, false));
+        assert_eq!(record.heads, BTreeMap::from([(hash(0), place(7))]));
+        assert_eq!(record.tombstone, Some(Tombstone { heads: vec![hash(1)], places: vec![place(8)] }));
     }
 }

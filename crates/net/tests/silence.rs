@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Node, config, exchange, tcp};
+use farshore_net::limits::{HEARTBEAT_MISSES, QUIC_IDLE};
 use farshore_net::{Config, DownReason, Multiaddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,6 +71,15 @@ async fn a_blackholed_tcp_link_ends_at_both_ends_by_the_heartbeat() {
     cable.cut.send_replace(true);
     assert_eq!(one.down(at_one).await, DownReason::Silent);
     assert_eq!(other.down(at_other).await, DownReason::Silent);
+}
+
+/// What is promised of the defaults: the heartbeat that finds silence may come a whole one after the silence began.
+#[test]
+fn silence_costs_a_link_10_to_15_s_by_default() {
+    let heartbeat = config(1, vec![]).heartbeat;
+    assert_eq!(heartbeat * HEARTBEAT_MISSES, Duration::from_secs(10));
+    assert_eq!(heartbeat * (HEARTBEAT_MISSES + 1), Duration::from_secs(15));
+    assert_eq!(QUIC_IDLE, Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -154,19 +154,19 @@ impl<T> Document<T> {
         collection.node().inner.watchers.watch(collection.space().id(), collection.tag(), Some(self.id))
     }
 
-    /// Waits until others durably hold everything that this device has written in the space, the edits of this document among
-    /// it. It never returns while they are away: put a time limit around it.
+    /// Waits until others durably hold everything that this device has written in the document's collection, the edits of this
+    /// document among it. It never returns while they are away, or if they do not want the collection: put a time limit around it.
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn reached(&self, reach: Reach) -> Result<(), Error> {
-        let space = self.collection.space().id();
+        let (space, tag) = (self.collection.space().id(), self.collection.tag());
         let mut watch = self.collection.node().status_watch()?;
         let arrived = watch.until(|status| {
-            let pending = status.pending(space);
+            let unheld = status.unheld(space);
             match reach {
-                Reach::AnyPeer => pending.values().any(|missing| *missing == 0),
-                Reach::Peer(device) => pending.get(&device) == Some(&0),
+                Reach::AnyPeer => unheld.values().any(|collections| !collections.contains(&tag)),
+                Reach::Peer(device) => unheld.get(&device).is_some_and(|collections| !collections.contains(&tag)),
             }
         });
         arrived.await.map(|_| ()).ok_or(Error::Closed)

@@ -1,7 +1,7 @@
 //! Farshore: an offline-first document engine for apps. Edit offline, meet, converge.
 //!
 //! ```no_run
-//! use farshore::{Node, field};
+//! use farshore::{Error, Node, field};
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Debug, Serialize, Deserialize)]
@@ -11,9 +11,12 @@
 //! }
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), farshore::Error> {
+//! async fn main() -> Result<(), Error> {
 //!     let node = Node::open("todos.fsh").await?;
-//!     let space = node.create_space("household").await?; // or node.join(ticket, time) on the second device
+//!     let space = match node.space("household").await {
+//!         Err(Error::NoSpace(_)) => node.create_space("household").await?, // on the second device: node.join(ticket, time)
+//!         space => space?,
+//!     };
 //!     let todos = space.collection::<Todo>("todos").await?;
 //!     let milk = todos.insert(Todo { title: "Milk".into(), done: false }).await?; // durable when it returns
 //!     milk.change(|todo| todo.done = true).await?;
@@ -108,6 +111,11 @@ pub use farshore_net::{
     Status as TransportStatus, Traffic,
 };
 pub use farshore_store::{KeyError, OpenError, Problem, Rejected, Report};
+
+/// The program of the README is compiled with the other examples of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
 
 /// The version of the store file that this build writes; it reads older ones and refuses newer ones.
 pub const FILE_SCHEMA: u32 = farshore_store::SCHEMA_VERSION;

@@ -1,5 +1,7 @@
 //! [`Space`]: who shares, and what collections there are.
 
+use std::time::Duration;
+
 use farshore_core::catalogue::CollectionDefinition;
 use farshore_core::id::{CollectionTag, SpaceId};
 use farshore_core::input::{MemberInfo, Request};
@@ -146,7 +148,7 @@ impl Space {
     ///
     /// # Errors
     /// [`Error::Refused`] when there is none of this name and this device is no admin: an admin must create it, or this
-    /// device has yet to sync.
+    /// device has yet to sync. See [`Space::wait_for_collection`].
     pub async fn collection<T>(&self, name: &str) -> Result<Collection<T>, Error> {
         let status = self.status().await?;
         if let Some(tag) = tag_of(&status, name) {
@@ -157,6 +159,31 @@ impl Space {
         }
         let tag = self.create_collection(CollectionDefinition::new(name)).await?;
         Ok(Collection::new(self.clone(), tag, name))
+    }
+
+    /// A collection that another device has created, as soon as this one knows of it: a device that has just joined learns of
+    /// collections with its first sync.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when it is not known after `timeout`; [`Error::Closed`].
+    pub async fn wait_for_collection<T>(&self, name: &str, timeout: Duration) -> Result<Collection<T>, Error> {
+        let mut watch = self.node.status_watch()?;
+        let mut found = None;
+        let known = watch.until(|status| {
+            let space = status.engine.spaces.iter().find(|space| space.space == self.id);
+            found = space.and_then(|space| tag_of(space, name));
+            found.is_some()
+        });
+        let waited = tokio::time::timeout(timeout, known).await;
+        match (waited, found) {
+            (_, Some(tag)) => Ok(Collection::new(self.clone(), tag, name)),
+            (Ok(_), None) => Err(Error::Closed),
+            (Err(_), None) => Err(Error::Timeout {
+                what: "waiting for the collection",
+                after: timeout,
+                hint: format!(": no device that this one has met has told of `{name}`; an admin's device creates it"),
+            }),
+        }
     }
 
     /// A collection that must exist, with documents as plain values.

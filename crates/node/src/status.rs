@@ -1,8 +1,9 @@
 //! What the node knows about itself: the engine's status, the network's, and the disk's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use farshore_core::id::{CollectionTag, DeviceId, SpaceId};
 pub use farshore_core::output::{CollectionStatus, LinkStatus, SpaceStatus, Status};
 use tokio::sync::watch;
 
@@ -20,9 +21,15 @@ pub struct NodeStatus {
 
 impl NodeStatus {
     /// Own entries of a space that this many other devices are known to miss: each device counted by itself.
-    pub fn pending(&self, space: farshore_core::id::SpaceId) -> BTreeMap<farshore_core::id::DeviceId, u64> {
+    pub fn pending(&self, space: SpaceId) -> BTreeMap<DeviceId, u64> {
         let space = self.engine.spaces.iter().find(|status| status.space == space);
         space.map(|status| status.pending.clone()).unwrap_or_default()
+    }
+
+    /// For each other device of a space: the collections of which it does not hold all that this device has written.
+    pub fn unheld(&self, space: SpaceId) -> BTreeMap<DeviceId, BTreeSet<CollectionTag>> {
+        let space = self.engine.spaces.iter().find(|status| status.space == space);
+        space.map(|status| status.unheld.clone()).unwrap_or_default()
     }
 }
 

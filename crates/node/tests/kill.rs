@@ -1,8 +1,10 @@
-//! kill -9 on real processes at random moments of import, edit and sync: what was acknowledged is there, and sync completes.
+//! kill -9 on real processes at random moments of import, edit and sync: what was acknowledged is there, the store is sound, and
+//! sync completes.
 //!
 //! The test runs its own executable again as the process to be killed. That process writes a line to a pipe before each
 //! write, and, after the reply, the id to a log that it syncs to disk: what stands in the log was acknowledged. The parent kills
-//! it without warning, opens the store, and compares.
+//! it without warning, checks the store of the killed one before anything else opens it, and compares. Whoever is killed in a
+//! sync has acknowledged more than that: the entries that he sent a receipt for. `cli/tests/kill.rs` kills the program itself.
 //!
 //! `FARSHORE_KILLS=200` sets the number of kills (default 12), `FARSHORE_KILL_SEED` the moments.
 
@@ -16,10 +18,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use farshore::{Collection, Node, Role, Value};
+use farshore::{Collection, DeviceId, Node, Role, SpaceId, Value};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const ROLE: &str = "FARSHORE_KILL_CHILD";
+/// A few edits in each transfer, and no stream of them that the transfer would have to wait behind.
+const BETWEEN_EDITS_IN_A_SYNC: Duration = Duration::from_millis(10);
 
 /// What the process to be killed is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +62,11 @@ async fn notes(node: &Node) -> Collection<Value> {
     node.space("shared").await.unwrap().existing_collection("notes").await.unwrap()
 }
 
+/// Where a device writes what was acknowledged to it.
+fn log_of(store: &Path) -> File {
+    File::options().create(true).append(true).open(store.with_extension("log")).unwrap()
+}
+
 fn value(text: &str) -> Value {
     Value::Map(BTreeMap::from([("text".to_owned(), Value::Str(text.to_owned()))]))
 }
@@ -68,14 +77,11 @@ async fn child() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let store = PathBuf::from(std::env::var("FARSHORE_KILL_STORE").unwrap());
     let round = environment("FARSHORE_KILL_ROUND", 0);
-    let mut log = File::options().create(true).append(true).open(store.with_extension("log")).unwrap();
+    let mut log = log_of(&store);
     let node = open(&store, role != "sync").await;
     let notes = notes(&node).await;
     let mut out = std::io::stdout();
     writeln!(out, "ready").unwrap();
-    if role == "sync" {
-        std::future::pending::<()>().await;
-    }
     for count in 0_u64.. {
         writeln!(out, "begin").unwrap();
         if role == "import" {
@@ -85,13 +91,17 @@ async fn child() {
             assert_eq!(results.len(), keys.len());
             writeln!(log, "{}", keys.join("\n")).unwrap();
         } else {
-            let key = format!("edited {}", count % 7);
+            // Keys of this device alone, or a merge could choose the other's older value.
+            let key = format!("{} {}", store.file_name().unwrap().display(), count % 7);
             let text = format!("{round}/{count}");
             notes.upsert(&key, value(&text)).await.unwrap();
             writeln!(log, "{key}={text}").unwrap();
         }
         log.sync_data().unwrap();
         writeln!(out, "done").unwrap();
+        if role == "sync" {
+            tokio::time::sleep(BETWEEN_EDITS_IN_A_SYNC).await;
+        }
     }
 }
 
@@ -146,7 +156,22 @@ impl Victim {
     }
 }
 
-/// Everything in the child's log must be in the store: keys of imports, and for edited keys no older value than logged.
+/// Every page, every value and how they fit together, as `farshore check` looks at them, before anything else opens the store.
+fn assert_sound(store: &Path) {
+    let report = farshore::check(store).unwrap_or_else(|error| panic!("{} is checked: {error}", store.display()));
+    assert!(report.is_sound(), "{} is not sound: {:?}", store.display(), report.problems);
+    // Killed in his first sync, Ben may have no entry yet; of the space he has rows in any case.
+    assert!(report.rows.iter().any(|(_, rows)| *rows > 0), "{} has nothing to check", store.display());
+}
+
+/// How far the store holds what `author` wrote in the collection.
+async fn held(notes: &Collection<Value>, author: DeviceId) -> u64 {
+    let log = notes.log(10_000).await.unwrap();
+    let of_author = log.iter().filter(|entry| entry.journal.device == author);
+    of_author.map(|entry| entry.position.seq).max().unwrap_or(0)
+}
+
+/// Everything in the device's log must be in the store: keys of imports, and for edited keys no older value than logged.
 async fn assert_acknowledged(store: &Path) -> usize {
     let log = fs::read_to_string(store.with_extension("log")).unwrap_or_default();
     let node = open(store, true).await;
@@ -182,6 +207,129 @@ fn stamp(text: &str) -> (u64, u64) {
     (round.parse().unwrap(), count.parse().unwrap())
 }
 
+/// Two devices that share a space, both closed.
+struct Pair {
+    ada_store: PathBuf,
+    ben_store: PathBuf,
+    space: SpaceId,
+    ada: DeviceId,
+    ben: DeviceId,
+}
+
+impl Pair {
+    async fn found(dir: &Path) -> Pair {
+        let (ada_store, ben_store) = (dir.join("ada"), dir.join("ben"));
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        fs::write(ada_store.with_extension("port"), free.to_string()).unwrap();
+        let (ada, ben) = (open(&ada_store, false).await, open(&ben_store, false).await);
+        let space = ada.create_space("shared").await.unwrap();
+        space.collection::<Value>("notes").await.unwrap();
+        let ticket = space.invite(Role::Writer).open().await.unwrap();
+        ben.join(&ticket, PATIENCE).await.unwrap();
+        tokio::time::timeout(PATIENCE, async {
+            while ben.space("shared").await.unwrap().existing_collection("notes").await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .unwrap();
+        let pair = Pair {
+            space: space.id(),
+            ada: ada.device().await.unwrap(),
+            ben: ben.device().await.unwrap(),
+            ada_store,
+            ben_store,
+        };
+        ada.shutdown().await;
+        ben.shutdown().await;
+        pair
+    }
+
+    /// Entries of Ada's that Ben has sent no receipt for; `None` while they are not linked.
+    async fn pending(&self, ada: &Node) -> Option<u64> {
+        let status = ada.status().await.unwrap();
+        let linked = status.engine.links.iter().any(|link| link.device == Some(self.ben));
+        status.pending(self.space).get(&self.ben).copied().filter(|_| linked)
+    }
+
+    /// Kills Ada while she writes; says whether a write was under way.
+    async fn kill_ada(&self, work: Work, round: u64, moments: &mut Moments) -> bool {
+        let victim = Victim::start(&self.ada_store, work, round);
+        std::thread::sleep(Duration::from_micros(5_000 + moments.below(300_000)));
+        let busy = victim.kill();
+        assert_sound(&self.ada_store);
+        assert_acknowledged(&self.ada_store).await;
+        busy
+    }
+
+    /// Kills Ben while he takes in what Ada wrote and writes himself; says whether the transfer was under way.
+    async fn kill_ben(&self, round: u64, moments: &mut Moments) -> bool {
+        let ada = open(&self.ada_store, false).await;
+        let at_ada = notes(&ada).await;
+        // What cannot be compressed takes its time on the wire: longer than the latest moment of a kill, on a fast machine
+        // with nothing else to do.
+        let mut row = |row: u64| {
+            let body: String = (0..600).map(|_| format!("{:016x}", moments.below(u64::MAX))).collect();
+            (format!("{round}:{row}"), value(&body))
+        };
+        let rows: Vec<(String, Value)> = (0..1_600).map(&mut row).collect();
+        let keys: Vec<String> = rows.iter().map(|(key, _)| key.clone()).collect();
+        at_ada.upsert_many(rows).await.unwrap();
+        writeln!(log_of(&self.ada_store), "{}", keys.join("\n")).unwrap();
+        let written = held(&at_ada, self.ada).await;
+
+        let victim = Victim::start(&self.ben_store, Work::Sync, round);
+        let linked = async {
+            while self.pending(&ada).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, linked).await.expect("Ben finds Ada");
+        let deadline = Instant::now() + Duration::from_micros(moments.below(100_000));
+        let mut pending = self.pending(&ada).await;
+        while Instant::now() < deadline && pending != Some(0) {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+            pending = self.pending(&ada).await.or(pending);
+        }
+        victim.kill();
+        assert_sound(&self.ben_store);
+        assert_acknowledged(&self.ben_store).await;
+        // Ada writes nothing meanwhile, so what does not wait for a receipt has one.
+        let receipted = written.saturating_sub(pending.unwrap_or(written));
+        let ben = open(&self.ben_store, true).await;
+        let at_ben = held(&notes(&ben).await, self.ada).await;
+        ben.shutdown().await;
+        assert!(at_ben >= receipted, "Ben sent receipts up to {receipted} and holds {at_ben} of {written}");
+
+        ada.shutdown().await;
+        assert_sound(&self.ada_store);
+        assert_acknowledged(&self.ada_store).await;
+        at_ben < written
+    }
+
+    /// Opens both and waits until they hold the same; gives how many documents.
+    async fn completes(&self) -> usize {
+        let (ada, ben) = (open(&self.ada_store, false).await, open(&self.ben_store, false).await);
+        let (at_ada, at_ben) = (notes(&ada).await, notes(&ben).await);
+        let pending = async |from: &Node, of| from.status().await.unwrap().pending(self.space).get(&of) != Some(&0);
+        tokio::time::timeout(PATIENCE, async {
+            while pending(&ada, self.ben).await
+                || pending(&ben, self.ada).await
+                || at_ada.count().await.unwrap() != at_ben.count().await.unwrap()
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("sync completes after the kills");
+        let all = at_ada.count().await.unwrap() as usize;
+        assert_eq!(at_ada.values(None, all + 1).await.unwrap(), at_ben.values(None, all + 1).await.unwrap());
+        ada.shutdown().await;
+        ben.shutdown().await;
+        all
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_kill_9_every_acknowledged_write_is_there_and_sync_completes() {
     if std::env::var(ROLE).is_ok() {
@@ -189,92 +337,27 @@ async fn after_kill_9_every_acknowledged_write_is_there_and_sync_completes() {
     }
     let (kills, mut moments) = (environment("FARSHORE_KILLS", 12), Moments(environment("FARSHORE_KILL_SEED", 1)));
     let dir = tempfile::tempdir().unwrap();
-    let (ada_store, ben_store) = (dir.path().join("ada"), dir.path().join("ben"));
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fs::write(ada_store.with_extension("port"), free.to_string()).unwrap();
-    let (ada, ben) = (open(&ada_store, false).await, open(&ben_store, false).await);
-    let space = ada.create_space("shared").await.unwrap();
-    space.collection::<Value>("notes").await.unwrap();
-    let ticket = space.invite(Role::Writer).open().await.unwrap();
-    ben.join(&ticket, PATIENCE).await.unwrap();
-    tokio::time::timeout(PATIENCE, async {
-        while ben.space("shared").await.unwrap().existing_collection("notes").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .unwrap();
-    let ben_device = ben.device().await.unwrap();
-    ada.shutdown().await;
-    ben.shutdown().await;
-
+    let pair = Pair::found(dir.path()).await;
     let mut histogram: BTreeMap<(Work, bool), u64> = BTreeMap::new();
     for round in 0..kills {
         let work = [Work::Import, Work::Edit, Work::Sync][(round % 3) as usize];
         let busy = match work {
-            Work::Import | Work::Edit => {
-                let victim = Victim::start(&ada_store, work, round);
-                std::thread::sleep(Duration::from_micros(5_000 + moments.below(300_000)));
-                victim.kill()
-            }
-            Work::Sync => {
-                let ada = open(&ada_store, false).await;
-                let notes = notes(&ada).await;
-                // What cannot be compressed takes its time on the wire: longer than the latest moment of a kill, on a fast machine
-                // with nothing else to do.
-                let mut row = |row: u64| {
-                    let body: String = (0..600).map(|_| format!("{:016x}", moments.below(u64::MAX))).collect();
-                    (format!("{round}:{row}"), value(&body))
-                };
-                let rows: Vec<(String, Value)> = (0..1_600).map(&mut row).collect();
-                notes.upsert_many(rows).await.unwrap();
-                let victim = Victim::start(&ben_store, work, round);
-                let pending = async || {
-                    let status = ada.status().await.unwrap();
-                    let linked = status.engine.links.iter().any(|link| link.device == Some(ben_device));
-                    linked.then(|| status.pending(space.id()).get(&ben_device).copied().unwrap_or(0))
-                };
-                let linked = async {
-                    while pending().await.is_none() {
-                        tokio::time::sleep(Duration::from_millis(1)).await;
-                    }
-                };
-                tokio::time::timeout(PATIENCE, linked).await.expect("Ben finds Ada");
-                let deadline = Instant::now() + Duration::from_micros(moments.below(100_000));
-                while Instant::now() < deadline && pending().await != Some(0) {
-                    tokio::time::sleep(Duration::from_micros(200)).await;
-                }
-                let open = pending().await.is_some_and(|pending| pending > 0);
-                victim.kill();
-                ada.shutdown().await;
-                open
-            }
+            Work::Import | Work::Edit => pair.kill_ada(work, round, &mut moments).await,
+            Work::Sync => pair.kill_ben(round, &mut moments).await,
         };
         *histogram.entry((work, busy)).or_default() += 1;
-        assert_acknowledged(&ada_store).await;
+    }
+    let documents = pair.completes().await;
+    let mut acknowledged = 0;
+    for store in [&pair.ada_store, &pair.ben_store] {
+        assert_sound(store);
+        acknowledged += assert_acknowledged(store).await;
     }
 
-    let acknowledged = assert_acknowledged(&ada_store).await;
-    let (ada, ben) = (open(&ada_store, false).await, open(&ben_store, false).await);
-    let (at_ada, at_ben) = (notes(&ada).await, notes(&ben).await);
-    tokio::time::timeout(PATIENCE, async {
-        while ada.status().await.unwrap().pending(space.id()).get(&ben_device) != Some(&0)
-            || at_ada.count().await.unwrap() != at_ben.count().await.unwrap()
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await
-    .expect("sync completes after the kills");
-    let all = at_ada.count().await.unwrap() as usize + 1;
-    assert_eq!(at_ada.values(None, all).await.unwrap(), at_ben.values(None, all).await.unwrap());
-
-    println!("{kills} kills, {acknowledged} acknowledged writes, all there; documents on both: {}", all - 1);
+    println!("{kills} kills, {acknowledged} acknowledged writes, all there; documents on both: {documents}");
     for ((work, busy), count) in &histogram {
         println!("  {work:?}, {}: {count}", if *busy { "write or transfer open" } else { "idle" });
     }
     let busy: u64 = histogram.iter().filter(|((_, busy), _)| *busy).map(|(_, count)| count).sum();
     assert!(busy * 10 >= kills * 9, "only {busy} of {kills} kills landed in a write or a transfer");
-    ada.shutdown().await;
-    ben.shutdown().await;
 }

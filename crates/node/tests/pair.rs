@@ -68,6 +68,23 @@ async fn a_ticket_makes_a_member_and_both_converge() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_is_waited_for_until_it_is_known_or_the_time_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ada, ben) = (open(dir.path(), "ada").await, open(dir.path(), "ben").await);
+    let (hers, his) = pair(&ada, &ben, Role::Writer).await;
+    let late = his.wait_for_collection::<Value>("lists", Duration::from_millis(1)).await.unwrap_err();
+    assert!(matches!(late, Error::Timeout { .. }) && late.is_retryable(), "{late}");
+    assert!(late.to_string().contains("told of `lists`; an admin's device creates it"), "{late}");
+    let waiting = his.wait_for_collection::<Value>("lists", PATIENCE);
+    let (known, created) = tokio::join!(waiting, hers.collection::<Value>("lists"));
+    assert_eq!(known.unwrap().tag(), created.unwrap().tag());
+    // What is known already is there at once.
+    assert_eq!(his.wait_for_collection::<Value>("lists", PATIENCE).await.unwrap().name(), "lists");
+    ben.shutdown().await;
+    assert!(matches!(his.wait_for_collection::<Value>("other", PATIENCE).await, Err(Error::Closed)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edits_made_while_apart_merge_when_the_devices_meet_again() {
     let dir = tempfile::tempdir().unwrap();
     let (ada, ben) = (open(dir.path(), "ada").await, open(dir.path(), "ben").await);

@@ -1,7 +1,7 @@
 //! What runs on top: an app's own documents, its users' actions and what must hold of them.
 //!
 //! The built-in [`Workload`](crate::workload::Workload) is one; an app team writes its own in some 30 lines
-//! (`examples/sim_app.rs`, `docs/simulator.md`).
+//! (`examples/sim_app.rs`, `docs/simulator.md`), in its own types where it likes ([`typed`](crate::typed)).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -115,13 +115,13 @@ impl<'a> Act<'a> {
     }
 
     /// Creates a document under an id of its own.
-    pub fn create(&mut self, value: Plain) -> &mut Self {
-        self.push(Target::New, Op::Create(value))
+    pub fn create(&mut self, value: impl Into<Plain>) -> &mut Self {
+        self.push(Target::New, Op::Create(value.into()))
     }
 
     /// Creates the document with this key or sets these fields of it.
-    pub fn upsert(&mut self, key: impl Into<String>, fields: Plain) -> &mut Self {
-        self.push(Target::Key(key.into()), Op::Upsert(fields))
+    pub fn upsert(&mut self, key: impl Into<String>, fields: impl Into<Plain>) -> &mut Self {
+        self.push(Target::Key(key.into()), Op::Upsert(fields.into()))
     }
 
     /// Edits a document.

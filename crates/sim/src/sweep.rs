@@ -19,6 +19,8 @@ const LEAST_FIRED_PERCENT: usize = 1;
 const LEAST_MEDIANS: [u64; 3] = [5, 300, 20];
 /// A range is judged by its coverage from this many seeds on: with fewer, a kind that fires in 1 % may be absent by chance.
 const JUDGED_SEEDS: usize = 1_000;
+/// What devices' keys and chance within a run come from where bytes choose all else: the same bytes do the same.
+const BYTES_SEED: u64 = 1;
 
 /// What one seed came to. One line of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,12 @@ impl Report {
 /// The plan of a seed.
 pub fn plan_of(seed: u64, profile: Profile) -> Plan {
     draw(&mut Dice::seeded(seed), seed, profile)
+}
+
+/// The plan that a fuzzer's bytes stand for: a small world, as a fuzzer needs many short runs. Any bytes are a plan; where they end,
+/// every choice is the first one.
+pub fn plan_of_bytes(data: &[u8]) -> Plan {
+    draw(&mut Dice::bytes(data), BYTES_SEED, Profile::Small)
 }
 
 /// Runs a plan with every oracle; a panic is a violation too.
@@ -194,21 +202,38 @@ fn shortfalls(summary: &Summary) -> Vec<String> {
 /// Runs an app on many seeds: what an app team calls in its tests.
 ///
 /// # Errors
-/// The first seed in which something was broken, what, and how to see it again.
+/// The first seed in which something was broken, what, and the call that shows it again.
 pub fn check(app: &dyn App, seeds: std::ops::Range<u64>, profile: Profile) -> Result<Vec<Report>, String> {
-    let mut reports = Vec::new();
-    for seed in seeds {
-        let outcome = judge(&plan_of(seed, profile), app, Options::default());
-        if let Some(violation) = outcome.violations.first() {
-            let names: BTreeSet<&str> = outcome.violations.iter().map(|violation| violation.oracle).collect();
-            return Err(format!(
-                "seed {seed} of profile {profile}: {violation} (in all: {names:?}); run this seed alone, with \
-                 `Options {{ keep: true, .. }}` for its timeline"
-            ));
-        }
-        reports.push(Report::new(seed, &outcome));
-    }
-    Ok(reports)
+    let one = |seed| {
+        check_plan(app, &plan_of(seed, profile)).map_err(|what| {
+            format!(
+                "seed {seed} of profile {profile}: {what}; its timeline, and a small plan that breaks the same: \
+                 `farshore_sim::reproduce(&app, {seed}, Profile::{profile:?})`"
+            )
+        })
+    };
+    seeds.map(one).collect()
+}
+
+/// Runs an app on the world that a fuzzer's bytes stand for: what an app team calls in its fuzz target.
+///
+/// # Errors
+/// What was broken, and the call that shows it again.
+pub fn check_bytes(app: &dyn App, data: &[u8]) -> Result<Report, String> {
+    check_plan(app, &plan_of_bytes(data)).map_err(|what| {
+        format!(
+            "{} bytes: {what}; its timeline, and a small plan that breaks the same: \
+             `farshore_sim::reproduce_plan(&app, &plan_of_bytes(data))`",
+            data.len()
+        )
+    })
+}
+
+fn check_plan(app: &dyn App, plan: &Plan) -> Result<Report, String> {
+    let outcome = judge(plan, app, Options::default());
+    let Some(first) = outcome.violations.first() else { return Ok(Report::new(plan.setup.seed, &outcome)) };
+    let names: BTreeSet<&str> = outcome.violations.iter().map(|violation| violation.oracle).collect();
+    Err(format!("{first} (in all: {names:?})"))
 }
 
 #[cfg(test)]
@@ -244,5 +269,23 @@ mod tests {
         }
         let shortfalls = summarize(&reports, Profile::Mixed).shortfalls;
         assert!(matches!(&shortfalls[..], [one] if one.starts_with("disk-full fired in 9 of 1000")), "{shortfalls:?}");
+    }
+
+    #[test]
+    fn a_range_whose_median_seed_is_too_small_is_found_out() {
+        let long = |seed: u64| report(seed, FaultKind::ALL);
+        let short = |seed: u64| {
+            let fired = BTreeMap::from([(FaultKind::Sleep, 19)]);
+            Report::new(seed, &Outcome { devices: 4, edits: 299, fired, ..Outcome::default() })
+        };
+        // One seed more of the small ones than of the large ones, and the median is a small one.
+        let reports: Vec<Report> = (0..501).map(short).chain((501..1_001).map(long)).collect();
+        let shortfalls = summarize(&reports, Profile::Mixed).shortfalls;
+        for what in ["4 devices; it must have 5", "299 edits; it must have 300", "19 faults; it must have 20"] {
+            assert!(shortfalls.iter().any(|shortfall| shortfall.ends_with(what)), "{what}: {shortfalls:?}");
+        }
+        let reports: Vec<Report> = (0..500).map(short).chain((500..1_001).map(long)).collect();
+        let shortfalls = summarize(&reports, Profile::Mixed).shortfalls;
+        assert!(!shortfalls.iter().any(|shortfall| shortfall.contains("median")), "{shortfalls:?}");
     }
 }

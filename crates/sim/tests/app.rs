@@ -1,18 +1,9 @@
-//! An app team's own rules: the example does what it says, and a rule that does not hold is reported with its seed.
-
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../../examples/sim_app.rs"]
-mod sim_app;
+//! An app team's own rules: one that does not hold is reported with its seed. (`examples/tests/sim_app.rs` has the harness of a whole app.)
 
 use farshore_sim::app::{Act, App, Collection, Shown};
 use farshore_sim::plain::{Edit, Plain, keys};
 use farshore_sim::plan::Profile;
 use farshore_sim::sweep;
-
-#[test]
-fn the_rules_of_a_small_shop_hold_on_simulated_devices() {
-    assert_eq!(sim_app::run(0..2).unwrap(), 2);
-}
 
 /// Counts by reading and writing: two devices that do so apart lose one of the counts, and the last one says so.
 #[derive(Debug)]

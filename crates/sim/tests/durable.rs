@@ -119,6 +119,15 @@ fn an_edit_is_answered_when_it_is_durable() {
     assert!(slow.edited(id).unwrap().entry.is_some());
 }
 
+#[test]
+fn a_new_name_is_answered_when_it_is_durable() {
+    let (mut slow, _) = founded();
+    let id = slow.request(Request::SetName { name: "Ada's tablet".into() });
+    assert_eq!(slow.replies.get(&id), None);
+    slow.settle();
+    assert_eq!(slow.replies.get(&id), Some(&Ok(Reply::Done)));
+}
+
 /// "It is so already" is a promise too: what the edit was compared with may still be lost.
 #[test]
 fn an_edit_that_changes_nothing_is_answered_when_what_it_relies_on_is_durable() {

@@ -42,6 +42,18 @@ fn a_recorded_run_replays_to_the_same_trace_and_a_changed_one_is_told_apart() {
 }
 
 #[test]
+fn a_recording_with_explicit_edits_replays_to_its_own_trace() {
+    let file = scratch("explicit.plan");
+    let written = sim(&["trace", "--seed", "4", "--profile", "small", "--explicit", "--out", &file]);
+    assert!(written.status.success(), "{}", text(&written));
+    let lines = std::fs::read_to_string(&file).unwrap();
+    assert!(lines.contains("\"edit\":{\"device\"") && !lines.contains("\"act\":"), "{lines}");
+    let replayed = sim(&["replay", &file]);
+    assert!(replayed.status.success(), "{}", text(&replayed));
+    assert_eq!(sim(&["trace", "--seed", "4", "--explicit"]).status.code(), Some(2), "there is nowhere to write it");
+}
+
+#[test]
 fn a_range_that_was_stopped_goes_on_where_its_record_ends() {
     let record = scratch("seeds.jsonl");
     let run =

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use farshore_sim::fault::FaultKind;
 use farshore_sim::oracle;
-use farshore_sim::plan::{Plan, Profile};
+use farshore_sim::plan::{Action, Member, MemberRole, Plan, Profile, Timed, Topology};
 use farshore_sim::run::{Medium, Options, Outcome, Share, run};
 use farshore_sim::sweep::{judge, plan_of};
 
@@ -40,7 +40,7 @@ fn without_faults_every_edit_is_acknowledged_and_everything_converges() {
     for seed in 0..3 {
         let mut plan = plan_of(seed, Profile::Quiet);
         plan.actions.truncate(150);
-        plan.setup.members.iter_mut().for_each(|member| member.role = farshore_sim::plan::MemberRole::Admin);
+        plan.setup.members.iter_mut().for_each(|member| member.role = MemberRole::Admin);
         let outcome = sound(&plan, Options { keep: true, ..Options::default() });
         let lost: BTreeSet<String> = outcome
             .observed
@@ -54,6 +54,22 @@ fn without_faults_every_edit_is_acknowledged_and_everything_converges() {
         assert_eq!(lost, BTreeSet::new());
         assert_eq!(outcome.faults(), 0);
     }
+}
+
+#[test]
+fn a_hundred_devices_in_one_world_converge() {
+    let mut plan = plan_of(1, Profile::Quiet);
+    plan.setup.members = vec![Member { role: MemberRole::Admin, joins_ms: 0 }; 100];
+    plan.setup.topology = Topology::Mesh;
+    let edit = |device: usize| Timed {
+        at_ms: 60_000 + 500 * device as u64,
+        action: Action::Act { device, dice: device as u64 },
+    };
+    plan.actions = (0..100).map(edit).collect();
+    plan.setup.end_ms = 120_000;
+    let outcome = sound(&plan, Options { medium: Medium::Memory, ..Options::default() });
+    assert_eq!((outcome.devices, outcome.acknowledged), (100, outcome.edits));
+    assert!(outcome.edits >= 100, "{} edits", outcome.edits);
 }
 
 #[test]

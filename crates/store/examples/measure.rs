@@ -17,7 +17,7 @@ use farshore_store::{Store, StoreKey};
 const DOCUMENTS: u64 = 28_298;
 /// Documents of one entry and one call, as an import makes them.
 const BATCH: u64 = 256;
-/// Measured on the airports (`targets.md`): a raw change, a view, a record with one head, an entry's share.
+/// Measured on the airports: a raw change, a view, a record with one head, an entry's share.
 const CHANGE_BYTES: usize = 208;
 const VIEW_BYTES: usize = 200;
 const RECORD_BYTES: usize = 60;

@@ -43,13 +43,13 @@ impl fmt::Display for DocumentName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Reads, writes, and invites or removes others.
+    /// Reads, writes, creates collections, and invites others.
     Admin,
     /// Reads and writes.
     Writer,
     /// Reads.
     Reader,
-    /// Stores and forwards what it cannot read.
+    /// Stores and forwards what it cannot read; it cannot serve yet.
     Relay,
 }
 

@@ -6,7 +6,7 @@ use super::line::{LineError, LineReader};
 use super::message::{Batch, CONTROL_VERSION, ClientLine, Greeting, Reply, Request};
 use crate::exit::{Exit, Failure};
 use crate::limits::{
-    BATCHES_UNACKNOWLEDGED_MAX, CLIENTS_MAX, REPLIES_QUEUED_MAX, REPLY_LINE_LIMIT_BYTES, REPLY_WRITE_WAIT,
+    BATCHES_UNACKNOWLEDGED_MAX, CLIENTS_END_WAIT, CLIENTS_MAX, REPLIES_QUEUED_MAX, REPLY_LINE_LIMIT_BYTES, REPLY_WRITE_WAIT,
     REQUEST_LINE_LIMIT_BYTES, REQUEST_WAIT,
 };
 use futures::FutureExt as _;
@@ -84,7 +84,12 @@ impl Server {
             }
         }
         let _ = stop.send(true);
-        while clients.join_next().await.is_some() {}
+        // A client that does not read (`farshore watch | less`) must not keep the device from ending in order.
+        let ended = async { while clients.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLIENTS_END_WAIT, ended).await.is_err() {
+            tracing::info!(left = clients.len(), "clients that do not read are left");
+            clients.abort_all();
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn request(error: &RequestError) -> Exit {
 
 fn write(error: &WriteError) -> Exit {
     match error {
-        WriteError::Exists(_) => Exit::Refused,
+        WriteError::Exists(_) | WriteError::Barred { .. } => Exit::Refused,
         WriteError::Missing(_) | WriteError::Edit(EditError::NoSuchPath { .. }) => Exit::NotFound,
         WriteError::Edit(EditError::Internal(_)) => Exit::General,
         WriteError::TooLarge { .. } | WriteError::Edit(_) => Exit::Data,

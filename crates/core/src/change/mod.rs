@@ -1,7 +1,7 @@
 //! The validator in front of Automerge: no change from outside reaches Automerge before it passed here.
 //!
-//! Automerge 0.12 panics, loops or keeps what it cannot load again when it is given bytes that no Automerge wrote
-//! (`security.md` section 5). Two stages stand before it:
+//! Automerge 0.12 panics, loops or keeps what it cannot load again when it is given bytes that no Automerge wrote.
+//! Two stages stand before it:
 //!
 //! 1. [`decode`]: is this one change, by its bytes alone? Framing, canonical numbers and columns, limits, operations that
 //!    make sense in themselves.

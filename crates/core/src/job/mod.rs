@@ -382,6 +382,12 @@ pub enum WriteError {
         /// What is wrong with it.
         reason: String,
     },
+    /// It waited to be made, and meanwhile this device was told that it may not.
+    #[error("the edit was not made: {reason}")]
+    Barred {
+        /// Why.
+        reason: &'static str,
+    },
     /// A fault of ours.
     #[error("the edit failed inside ({0}) and was not made; please report this")]
     Internal(String),

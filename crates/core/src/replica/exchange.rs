@@ -415,7 +415,9 @@ impl Replica {
         let Some(shared) = self.links.get(&link).and_then(|state| state.space(space)) else { return };
         let (agreed, theirs) = (shared.scopes.digest(), shared.scopes.theirs.clone());
         self.peer_wants(device, space, theirs);
-        let Some(known) = self.spaces.get_mut(&space) else { return };
+        // Whoever has a key and is no member can echo a state: nothing is kept of it, and it brings nobody into sync.
+        let member = |known: &&mut super::space::Space| known.roster.role_of(&device).is_some();
+        let Some(known) = self.spaces.get_mut(&space).filter(member) else { return };
         known.settled = true;
         let peer = known.peers.entry(device).or_default();
         let before = peer.clone();

@@ -150,12 +150,12 @@ impl Replica {
         self.peer_changed();
     }
 
-    pub(super) fn rename(&mut self, name: &str) -> Result<(), DecodeError> {
+    pub(super) fn rename(&mut self, name: &str, then: Vec<Effect>) -> Result<(), DecodeError> {
         check_name(name)?;
         self.identity.certificate = certify(&self.identity.user_key, &self.identity.keys, name)?;
         self.identity.name = name.to_owned();
         let ops = self.identity.ops();
-        self.store(ops, Vec::new());
+        self.store(ops, then);
         Ok(())
     }
 }

@@ -330,6 +330,9 @@ fn judge(space: &Space, entry: &Entry) -> Verdict {
         if header.seq <= journal.receiving.seq {
             return match header.seq == journal.receiving.seq {
                 true if entry.hash == journal.receiving.hash => Verdict::Duplicate,
+                // What came first has yet to be checked: a forgery is no evidence against the author. Its sender is closed
+                // over it then, and this one is asked for again.
+                true if journal.state.held.seq < header.seq => Verdict::Gap,
                 true => Verdict::Fork,
                 false => Verdict::Earlier,
             };

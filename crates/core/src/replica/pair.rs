@@ -11,7 +11,7 @@ use crate::bytes::{DecodeError, Reader, Writer};
 use crate::id::{DeviceId, SpaceId};
 use crate::input::{LinkId, RequestId};
 use crate::keys::DeviceCertificate;
-use crate::limits::{INVITATIONS, ROSTER_OPS};
+use crate::limits::{GRANT_BYTES, INVITATIONS, ROSTER_OPS};
 use crate::output::{Event, Output, Reply, RequestError};
 use crate::role::Role;
 use crate::ticket::{self, Ticket, Transcript};
@@ -35,6 +35,7 @@ pub(super) struct PendingJoin {
     link: Option<LinkId>,
     welcomed: bool,
     grants: Vec<Vec<u8>>,
+    granted_bytes: usize,
     /// Whether the space is founded here, which the disk has yet to confirm.
     founded: bool,
 }
@@ -69,6 +70,7 @@ impl PendingJoin {
             self.link = None;
             self.welcomed = false;
             self.grants.clear();
+            self.granted_bytes = 0;
         }
     }
 
@@ -141,8 +143,15 @@ impl Replica {
             return Err(refuse("it is being used by this device already".into()));
         }
         let inviter = ticket.inviter;
-        let join =
-            PendingJoin { request: Some(id), ticket, link: None, welcomed: false, grants: Vec::new(), founded: false };
+        let join = PendingJoin {
+            request: Some(id),
+            ticket,
+            link: None,
+            welcomed: false,
+            grants: Vec::new(),
+            granted_bytes: 0,
+            founded: false,
+        };
         self.joins.insert(key, join);
         self.keep_peers();
         let linked: Vec<LinkId> =
@@ -335,8 +344,9 @@ impl Replica {
         let Some(join) = self.joins.get_mut(&key).filter(|join| join.link == Some(link)) else {
             return self.fault(link, "granted what was not asked");
         };
-        if join.grants.len() > ROSTER_OPS {
-            return self.fault(link, "granted more roster operations than a space may have");
+        join.granted_bytes += bytes.len();
+        if join.grants.len() > ROSTER_OPS || join.granted_bytes > GRANT_BYTES {
+            return self.fault(link, "granted more of a roster than a space may have");
         }
         join.grants.push(bytes);
         if last {

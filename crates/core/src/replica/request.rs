@@ -157,9 +157,8 @@ impl Replica {
     }
 
     fn set_name(&mut self, id: RequestId, name: &str) -> Result<(), RequestError> {
-        self.rename(name).map_err(|error| RequestError::Invalid(format!("the device's name: {error}")))?;
-        self.reply(id, Ok(Reply::Done));
-        Ok(())
+        let answer = vec![Effect::Reply(id, Reply::Done)];
+        self.rename(name, answer).map_err(|error| RequestError::Invalid(format!("the device's name: {error}")))
     }
 
     /// Answers one part of an edit request; the last part sends the reply.

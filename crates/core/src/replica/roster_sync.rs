@@ -146,11 +146,19 @@ impl Replica {
             }
             // What lacks a parent comes again with its parent, in the next round.
             Ok(Inserted::Known(_)) | Err(OpRefused::MissingParents(_)) => {}
+            // A newer build's, or one too many: whoever forwards it did nothing wrong, and all else goes on.
+            Err(error) if !error.is_peer_fault() => {
+                tracing::warn!(%space, %error, "a roster operation is left out");
+            }
             Err(error) => self.fault(link, &format!("sent a roster operation that is refused: {error}")),
         }
     }
 
     pub(super) fn on_roster_end(&mut self, link: LinkId, space: SpaceId) {
+        let shared = self.links.get(&link).and_then(|state| state.space(space));
+        if !shared.is_some_and(|shared| shared.roster_busy) {
+            return; // Nothing was asked for, and reading the whole roster for it costs.
+        }
         let keys = self.keys();
         let Some(known) = self.spaces.get_mut(&space) else { return };
         known.read_roster(&keys);

@@ -1,12 +1,12 @@
 //! The state of everything, for people and programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::attest::Attesting;
 use super::restore::Loading;
-use super::space::Space;
-use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
+use super::space::{Peer, Space};
+use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId};
 use crate::input::MemberInfo;
 use crate::limits::{
     BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, LOADING_BYTES, OFFERS, OPENED_BYTES,
@@ -120,6 +120,7 @@ impl Replica {
             name: space.name.clone(),
             role: space.roster.role_of(&self.identity.device),
             pending: self.pending(space, &members),
+            unheld: self.unheld(space, &members),
             members,
             paused: space.local.paused.clone(),
             subscriptions: space.local.subscriptions.rules().map(|(of, priority)| (of.to_owned(), priority)).collect(),
@@ -129,25 +130,42 @@ impl Replica {
 
     /// For each other member: how many of this device's own entries it has not receipted.
     fn pending(&self, space: &Space, members: &[MemberInfo]) -> BTreeMap<DeviceId, u64> {
-        let me = &self.identity;
-        let own: Vec<(CollectionTag, u64)> = space
-            .journals
-            .iter()
-            .filter(|(id, _)| id.device == me.device && id.incarnation == me.incarnation)
-            .map(|(id, journal)| (id.collection, journal.durable.seq))
-            .collect();
-        let others = members.iter().filter(|member| member.device != me.device);
-        others
-            .map(|member| {
-                let peer = space.peers.get(&member.device);
-                let wanted = own.iter().filter(|(tag, _)| peer.is_none_or(|peer| peer.wants.wants(tag)));
-                let lacks = |(tag, seq): &(CollectionTag, u64)| {
-                    seq.saturating_sub(peer.and_then(|peer| peer.receipts.get(tag)).copied().unwrap_or(0))
-                };
-                (member.device, wanted.map(lacks).sum())
-            })
-            .collect()
+        let own = self.own_ends(space);
+        let lacks = |member: &MemberInfo| {
+            let peer = space.peers.get(&member.device);
+            let wanted = own.iter().filter(|(tag, _)| peer.is_none_or(|peer| peer.wants.wants(tag)));
+            wanted.map(|end| lacking(peer, end)).sum()
+        };
+        self.others(members).map(|member| (member.device, lacks(member))).collect()
     }
+
+    /// For each other member: collections of which it has not receipted all of this device's own entries.
+    fn unheld(&self, space: &Space, members: &[MemberInfo]) -> BTreeMap<DeviceId, BTreeSet<CollectionTag>> {
+        let own = self.own_ends(space);
+        let lacks = |member: &MemberInfo| {
+            let peer = space.peers.get(&member.device);
+            own.iter().filter(|end| lacking(peer, end) > 0).map(|(tag, _)| *tag).collect()
+        };
+        self.others(members).map(|member| (member.device, lacks(member))).collect()
+    }
+
+    fn others<'a>(&self, members: &'a [MemberInfo]) -> impl Iterator<Item = &'a MemberInfo> {
+        let me = self.identity.device;
+        members.iter().filter(move |member| member.device != me)
+    }
+
+    /// How far this device's present journals go durably.
+    fn own_ends(&self, space: &Space) -> Vec<(CollectionTag, u64)> {
+        let me = &self.identity;
+        let own = |id: &JournalId| id.device == me.device && id.incarnation == me.incarnation;
+        let own = space.journals.iter().filter(|(id, _)| own(id));
+        own.map(|(id, journal)| (id.collection, journal.durable.seq)).collect()
+    }
+}
+
+/// How many entries of a journal a peer has not receipted.
+fn lacking(peer: Option<&Peer>, (tag, seq): &(CollectionTag, u64)) -> u64 {
+    seq.saturating_sub(peer.and_then(|peer| peer.receipts.get(tag)).copied().unwrap_or(0))
 }
 
 fn collection_status(space: &Space, tag: CollectionTag) -> CollectionStatus {

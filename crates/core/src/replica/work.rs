@@ -27,6 +27,7 @@ use crate::limits::{
 use crate::output::{Edited, Event};
 use crate::payload::{Item, ItemBody};
 use crate::progress::Waiting;
+use crate::role::Role;
 
 /// Payload bytes in memory, up to which an entry that is next in its journal is read back whatever its size: what is in memory may
 /// all have to wait for it.
@@ -57,6 +58,9 @@ impl Replica {
     }
 
     fn start_write(&mut self, space: SpaceId, collection: CollectionTag) {
+        if let Some(reason) = self.barred(space) {
+            return self.bar_edits(space, collection, reason);
+        }
         let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else { return };
         let mut batch: Vec<QueuedEdit> = Vec::new();
         let mut bytes = 0;
@@ -76,6 +80,37 @@ impl Replica {
         let touched: BTreeSet<DocumentId> = batch.iter().map(|queued| queued.edit.document).collect();
         work.busy = Busy::Writing(batch);
         self.gather(space, collection, &touched, &fresh);
+    }
+
+    /// Why this device can write nothing in a space at this moment: its role and its keys may have changed since an edit was
+    /// taken in.
+    fn barred(&self, space: SpaceId) -> Option<&'static str> {
+        let known = self.spaces.get(&space)?;
+        let writes = known.roster.role_of(&self.device()).is_some_and(Role::can_write);
+        if !(writes || self.breaks(Breakage::SkipRoleCheck)) {
+            return Some("this device may no longer write in the space; ask an admin");
+        }
+        let lost = "this device has no key for what is written now; it comes with the next sync with an admin's device";
+        known.sealing_key().is_none().then_some(lost)
+    }
+
+    /// Answers every edit of a collection that waits, or was about to be made.
+    fn bar_edits(&mut self, space: SpaceId, collection: CollectionTag, reason: &'static str) {
+        let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else { return };
+        let mut edits: Vec<QueuedEdit> = match mem::take(&mut work.busy) {
+            Busy::Writing(edits) => edits,
+            other => {
+                work.busy = other;
+                Vec::new()
+            }
+        };
+        edits.extend(work.edits.drain(..));
+        let barred = |queued: QueuedEdit| {
+            Effect::Edited(queued.request, queued.index, Err(WriteError::Barred { reason }))
+        };
+        // What says so may have arrived this moment: it is durable before it counts, like everything else.
+        self.store(Vec::new(), edits.into_iter().map(barred).collect());
+        self.pump(space, collection);
     }
 
     fn start_apply(&mut self, space: SpaceId, collection: CollectionTag) {
@@ -164,6 +199,12 @@ impl Replica {
         documents: Vec<(DocKey, DocSource)>,
         former: Vec<(DocKey, u32, DocSource)>,
     ) {
+        let writing = self.spaces.get(&space).and_then(|known| known.collections.get(&collection));
+        let writing = writing.is_some_and(|work| matches!(work.busy, Busy::Writing(_)));
+        if let Some(reason) = self.barred(space).filter(|_| writing) {
+            self.put_back_unused(documents);
+            return self.bar_edits(space, collection, reason);
+        }
         let (keys, device, incarnation) = (self.keys(), self.device(), self.identity.incarnation);
         let time = self.clock.tick(self.now.wall_ms);
         let forgets = self.breaks(Breakage::ForgetTombstone);
@@ -214,15 +255,20 @@ impl Replica {
     }
 
     fn abandon_apply(&mut self, space: SpaceId, collection: CollectionTag, documents: Vec<(DocKey, DocSource)>) {
+        self.put_back_unused(documents);
+        if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
+            work.busy = Busy::Idle;
+        }
+        self.fetch_unapplied(space, collection);
+    }
+
+    /// Documents that a job was to work on, and does not.
+    fn put_back_unused(&mut self, documents: Vec<(DocKey, DocSource)>) {
         for (key, source) in documents {
             if let DocSource::Open(document) = source {
                 self.cache.put(key, document, false);
             }
         }
-        if let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) {
-            work.busy = Busy::Idle;
-        }
-        self.fetch_unapplied(space, collection);
     }
 
     pub(super) fn on_written(&mut self, space: SpaceId, collection: CollectionTag, written: Written) {

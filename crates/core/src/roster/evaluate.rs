@@ -194,7 +194,7 @@ impl State {
         if founded && role >= needs { Ok(standing) } else { Err(refuse()) }
     }
 
-    /// The authority table of `docs/security.md`: the least role that may do this, for an author of this user.
+    /// The table of kinds in `docs/protocol.md`, section 6: the least role that may do this, for an author of this user.
     fn needed_role(&self, op: &RosterOp, author: &UserId) -> Role {
         let own = |own: bool| if own { Role::Relay } else { Role::Admin };
         match &op.body {

@@ -1,4 +1,4 @@
-//! The smallest worlds in which `security.md` section 1, as first written, fails; drawn in
+//! The smallest worlds in which the rules as first stated fail; drawn in
 //! `docs/decisions/001-authority-rules.md` under the same numbers. Each shows the failure and its mending.
 
 use crate::properties::Property;

@@ -84,12 +84,12 @@ impl Op {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RosterRules {
     Mended,
-    /// `security.md` (2) and (3) to the letter: any removal voids concurrent operations of the removed, except that of two
+    /// Rules (2) and (3) as first stated, to the letter: any removal voids concurrent operations of the removed, except that of two
     /// who remove each other the senior wins.
     AsStatedSeniority,
-    /// `security.md` (2) to the letter: removal voids, demotion does not.
+    /// Rule (2) as first stated, to the letter: removal voids, demotion does not.
     DemotionVoidsNothing,
-    /// `security.md` (4) read as causal descent: whatever comes after a voided operation is void.
+    /// Rule (4) as first stated, read as causal descent: whatever comes after a voided operation is void.
     DescentFromVoidIsVoid,
     /// A voided grant goes on giving authority to what was built on it.
     VoidedGrantStillGives,

@@ -1,4 +1,4 @@
-//! Which entries are valid: the mended rules, the rules as `security.md` section 1 stated them, and deliberate breakages.
+//! Which entries are valid: the mended rules, the rules as they were first stated, and deliberate breakages.
 
 use crate::roster::{Act, Ops, Role, bits};
 use crate::world::{Entries, World, members};
@@ -7,7 +7,7 @@ use crate::world::{Entries, World, members};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Rules {
     Mended,
-    /// `security.md` section 1 to the letter, where it says anything.
+    /// The rules as first stated, to the letter, where they say anything.
     AsStated,
     /// An entry is judged alone: what it builds on stays behind when cut.
     NoClosure,
@@ -140,7 +140,7 @@ fn is_named(rules: Rules, world: &World<'_>, e: usize, present: Entries, known: 
     })
 }
 
-/// The broken variant without closure, and the vouching of `security.md`: a valid entry vouches for an ancestor only
+/// The broken variant without closure, and vouching as first stated: a valid entry vouches for an ancestor only
 /// against revocations that it did not cite itself.
 fn vouched_by_the_uninformed(world: &World<'_>, standing: Entries, known: Ops) -> Entries {
     let mut valid = standing;
@@ -161,7 +161,7 @@ fn vouched_by_the_uninformed(world: &World<'_>, standing: Entries, known: Ops) -
     }
 }
 
-/// `security.md` section 1, "Cuts", "Entry valid" and "Forks", as the least fixed point they describe. The roster below it
+/// "Cuts", "Entry valid" and "Forks" as first stated, as the least fixed point they describe. The roster below it
 /// is the mended one, so that what fails here fails because of these paragraphs.
 fn as_stated(world: &World<'_>, present: Entries, known: Ops) -> Entries {
     let ops = &world.roster.ops;

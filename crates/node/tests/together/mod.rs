@@ -37,15 +37,7 @@ pub(crate) async fn notes(space: &Space) -> Collection<Value> {
 
 /// A collection, as soon as the device knows it.
 pub(crate) async fn collection(space: &Space, name: &str) -> Collection<Value> {
-    within("learning of the collection", async {
-        loop {
-            match space.existing_collection(name).await {
-                Ok(collection) => return collection,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    })
-    .await
+    space.wait_for_collection(name, PATIENCE).await.unwrap()
 }
 
 /// Waits until both hold the same `count` documents, and each has every receipt of the other.

@@ -56,9 +56,12 @@ impl Run<'_> {
         self.request(0, Asked::Invite(device), Request::Invite { space, role, expires_unix_s, peer, addresses });
     }
 
-    /// A device that was given a ticket and is no member yet uses it, again if its process ended meanwhile.
+    /// A device that was given a ticket and is no member yet uses it: once its process runs, and again if it ended meanwhile.
     pub(super) fn join_again(&mut self, device: DeviceNo) {
         let host = &self.hosts[device];
+        if host.replica().is_none() {
+            return;
+        }
         let waits = host.requests.values().any(|asked| *asked == Asked::Join);
         if let (false, false, Some(ticket)) = (host.member, waits, host.ticket.clone()) {
             self.request(device, Asked::Join, Request::Join { ticket });

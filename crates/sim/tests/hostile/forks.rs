@@ -3,6 +3,7 @@
 use farshore_core::batch::{Load, Loaded};
 use farshore_core::entry::Entry;
 use farshore_core::id::{EntryHash, JournalId, Position};
+use farshore_core::input::{Class, Input};
 use farshore_core::output::Event;
 use farshore_core::wire::{Branch, Frame, Frontier, Held, Of, Range};
 use farshore_sim::Device;
@@ -186,5 +187,33 @@ fn what_is_said_and_asked_of_further_branches_is_taken_and_ignored() {
         line.send(&mut rig.world, &Frame::Want { handle, more: false, ranges });
         assert_eq!(line.received(&mut rig.world), [Frame::Entry { handle, bytes: first.as_bytes().to_vec() }]);
     }
+    rig.assert_undisturbed();
+}
+
+/// An entry is forged by a member who has the genuine one, and sends that right behind it, before anybody could check the first.
+#[test]
+fn a_forgery_that_comes_first_makes_no_fork_of_the_genuine_entry() {
+    let mut rig = Rig::new(170);
+    let mut mallory = rig.mallory();
+    let genuine = mallory.entry(&[sound(&mallory, document(9), "hello")]);
+    let mut forged = genuine.as_bytes().to_vec();
+    // The claimed time is one of the last fixed fields of the header; any other value of it is as well formed.
+    let time = genuine.header.time.0.to_be_bytes();
+    let at = forged.windows(8).position(|bytes| bytes == time).unwrap();
+    forged[at + 7] ^= 1;
+    let line = mallory.meet(&mut rig.world, ADA);
+    let now = rig.world.now();
+    for bytes in [forged, genuine.as_bytes().to_vec()] {
+        let bytes = Frame::Entry { handle: line.handle, bytes }.encode();
+        let input = Input::Frame { link: line.link, class: Class::Live, bytes };
+        rig.world.devices[ADA].replica.handle(now, input);
+    }
+    rig.world.devices[ADA].input(now, Input::Addresses(Vec::new()));
+    rig.world.run();
+    assert!(line.closed(&mut rig.world).is_some(), "a forgery costs its sender the link");
+    assert_eq!(told(&rig, ADA), [], "the author of the genuine entry is said to have forked");
+    let line = rig.mallory().meet(&mut rig.world, ADA);
+    line.send_entry(&mut rig.world, &genuine);
+    assert!(rig.value(BEN, document(9)).is_some(), "the genuine entry is not taken any more");
     rig.assert_undisturbed();
 }

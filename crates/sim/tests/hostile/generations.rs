@@ -1,6 +1,8 @@
 //! Late words about a former life of a document: judged alike by who knows the later life and by who does not.
 
 use automerge::ChangeHash;
+use farshore_core::document::{Edit, Step};
+use farshore_core::entry::Entry;
 use farshore_core::id::{DocKey, DocumentId};
 use farshore_core::input::DocOp;
 use farshore_core::payload::{Item, ItemBody};
@@ -159,5 +161,29 @@ fn a_refused_insert_after_a_delete_leaves_the_document_deleted() {
     assert!(ask(&mut rig, DocOp::Edit(vec![nowhere])).is_err());
     ask(&mut rig, DocOp::Create(fields(&[("second", Value::Int(2))]))).unwrap();
     assert_eq!(rig.value(ADA, target), Some(fields(&[("second", Value::Int(2))])));
+    rig.assert_undisturbed();
+}
+
+/// Every deletion names heads, and nobody can know which of them there will be: a writer who names any stops nobody.
+#[test]
+fn deletions_that_name_heads_of_nothing_stop_no_collection() {
+    let mut rig = Rig::new(171);
+    let mut mallory = rig.mallory();
+    let entries: Vec<Entry> = (0..10_u32)
+        .map(|number| {
+            let head = |index: u32| *blake3::hash(&(number << 16 | index).to_be_bytes()).as_bytes();
+            let mut heads: Vec<[u8; 32]> = (0..1_000).map(head).collect();
+            heads.sort_unstable();
+            let body = ItemBody::Tombstone { heads };
+            mallory.entry(&[Item { document: document(9), generation: 1, body }])
+        })
+        .collect();
+    rig.send_entries(ADA, &entries);
+    // The document is there again, and can be read after a restart.
+    rig.write_to(BEN, document(9), DocOp::Create(fields(&[("title", Value::Str("again".into()))])));
+    rig.world.restart(ADA, 5);
+    rig.meet();
+    rig.write_to(ADA, document(9), DocOp::Edit(vec![Edit::put(vec![Step::Key("n".into())], Value::Int(1))]));
+    assert_eq!(rig.collection(ADA).waiting, None);
     rig.assert_undisturbed();
 }

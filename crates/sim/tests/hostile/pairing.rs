@@ -1,6 +1,6 @@
 //! Taking up invitations that one must not.
 
-use farshore_core::input::Request;
+use farshore_core::input::{LinkId, Request};
 use farshore_core::output::{Reply, RequestError};
 use farshore_core::role::Role;
 use farshore_core::wire::Frame;
@@ -171,6 +171,50 @@ fn a_join_while_the_inviter_is_away_waits_and_can_be_given_up() {
     rig.world.link(late, ADA);
     rig.world.run();
     assert_eq!(rig.world.devices[late].reply(again), Some(Ok(Reply::Space(ticket.space))));
+    rig.assert_undisturbed();
+}
+
+/// Hands on what one device said on its link to the other's link, and shows it to `overheard` on the way.
+fn hand_on(world: &mut World, from: LinkId, to: (LinkId, usize), overheard: &mut dyn FnMut(&[u8])) -> bool {
+    let frames = std::mem::take(&mut world.outside(from).unwrap().frames);
+    let any = !frames.is_empty();
+    for (class, bytes) in frames {
+        overheard(&bytes);
+        world.inject(to.0, to.1, class, bytes);
+    }
+    any
+}
+
+#[test]
+fn no_frame_of_a_join_holds_the_tickets_secret() {
+    // Two honest devices, and somebody between them who hands on and looks at every frame.
+    let mut rig = Rig::new(86);
+    let (text, ticket) = rig.invite(Role::Writer, 3600);
+    let now = rig.world.now();
+    rig.world.devices.push(farshore_sim::Device::create([86; 32], "joiner", now));
+    let joiner = rig.world.devices.len() - 1;
+    let request = rig.world.devices[joiner].request(now, Request::Join { ticket: text.clone() });
+    let peers = [ADA, joiner].map(|device| rig.world.devices[device].replica.identity().transport_peer());
+    let [of_ada, of_joiner] = peers;
+    let at_ada = rig.world.link_outside(ADA, of_joiner);
+    let at_joiner = rig.world.link_outside(joiner, of_ada);
+    let mut frames = [0; 2];
+    let mut overheard = |side: usize, bytes: &[u8]| {
+        frames[side] += 1;
+        // A part of the secret would be too much, too; and so would the text in which it was handed over.
+        let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+        assert!(!ticket.secret.chunks(8).any(holds), "the ticket's secret is in {bytes:?}");
+        assert!(!text.as_bytes().chunks_exact(16).any(holds), "the ticket's text is in {bytes:?}");
+    };
+    loop {
+        let asked = hand_on(&mut rig.world, at_joiner, (at_ada, ADA), &mut |bytes| overheard(0, bytes));
+        let told = hand_on(&mut rig.world, at_ada, (at_joiner, joiner), &mut |bytes| overheard(1, bytes));
+        if !asked && !told {
+            break;
+        }
+    }
+    assert_eq!(rig.world.devices[joiner].reply(request), Some(Ok(Reply::Space(ticket.space))));
+    assert!(frames.iter().all(|frames| *frames > 5), "{frames:?}");
     rig.assert_undisturbed();
 }
 

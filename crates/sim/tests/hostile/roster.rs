@@ -1,9 +1,14 @@
 //! Roster operations that are not allowed, and rosters that are not known.
 
+use std::collections::BTreeMap;
+
 use farshore_core::catalogue::CollectionDefinition;
 use farshore_core::entropy::Entropy;
 use farshore_core::id::OpHash;
+use farshore_core::input::{Class, DocEdit, DocOp, Input, Request, RequestId};
+use farshore_core::job::WriteError;
 use farshore_core::keys::DeviceCertificate;
+use farshore_core::output::{Event, Reply};
 use farshore_core::role::Role;
 use farshore_core::roster::Roster;
 use farshore_core::value::Value;
@@ -39,7 +44,7 @@ fn a_roster_operation_that_its_author_may_not_make_costs_its_sender_the_link() {
         (by_mallory.sign(&mallory.keys), "may not"),
         (forged_signature, "roster operation"),
         (genuine.sign(&mallory.keys), "roster operation"),
-        (vec![1, 2, 3], "roster operation"),
+        (vec![1, 1, 3], "roster operation"),
         (Vec::new(), "roster operation"),
     ] {
         let line = rig.mallory().meet(&mut rig.world, ADA);
@@ -138,5 +143,98 @@ fn a_roster_frontier_of_lies_changes_nothing() {
     }
     rig.assert_open(&line);
     assert_eq!(roster(&rig).digest(), before);
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn a_roster_operation_of_a_newer_build_costs_whoever_forwards_it_nothing() {
+    let mut rig = Rig::new(96);
+    let before = roster(&rig).digest();
+    let mut newer = roster(&rig).ops().last().unwrap().to_vec();
+    newer[0] += 1;
+    let line = rig.mallory().meet(&mut rig.world, ADA);
+    line.send(&mut rig.world, &Frame::RosterOp { handle: line.handle, bytes: newer });
+    rig.assert_open(&line);
+    assert_eq!(roster(&rig).digest(), before);
+    rig.assert_undisturbed();
+}
+
+#[test]
+fn the_end_of_a_roster_that_nobody_asked_for_costs_nothing() {
+    let mut rig = Rig::new(97);
+    let line = rig.mallory().meet(&mut rig.world, ADA);
+    rig.status(ADA);
+    let before = rig.world.devices[ADA].counts;
+    for _ in 0..500 {
+        line.send(&mut rig.world, &Frame::RosterEnd { handle: line.handle });
+    }
+    rig.assert_open(&line);
+    let after = rig.world.devices[ADA].counts;
+    assert_eq!((after.commits, after.frames), (before.commits, before.frames));
+    rig.assert_undisturbed();
+}
+
+/// Edits that wait their turn are answered when this device loses its role meanwhile. They were neither made nor refused, and
+/// nothing else of the collection went on.
+#[test]
+fn edits_that_wait_are_answered_when_the_role_is_lost_meanwhile() {
+    let mut rig = Rig::with_role(98, Role::Admin);
+    let (mallory, ada) = (rig.mallory(), rig.world.devices[ADA].replica.identity().user);
+    let demoted = roster(&rig).set_role(&mallory.keys, &ada, Role::Reader, Vec::new(), 1).unwrap();
+    let line = rig.mallory().meet(&mut rig.world, ADA);
+    let now = rig.world.now();
+    let device = &mut rig.world.devices[ADA];
+    let edit = |byte: u8| {
+        let op = DocOp::Create(Value::Map(BTreeMap::new()));
+        let edits = vec![DocEdit { document: document(byte), keyed: false, op }];
+        Request::Edit { space: rig.key.space, collection: rig.key.collection, edits }
+    };
+    // Nothing that the replica asks for is done yet: the first edit is at work, the second waits.
+    for number in [1, 2] {
+        let id = RequestId(1_000_000 + number);
+        device.replica.handle(now, Input::Request { id, request: edit(number as u8) });
+    }
+    for bytes in demoted {
+        let bytes = Frame::RosterOp { handle: line.handle, bytes }.encode();
+        device.replica.handle(now, Input::Frame { link: line.link, class: Class::Live, bytes });
+    }
+    device.input(now, Input::Addresses(Vec::new())); // From here on it is done.
+    rig.world.run();
+    let answer = |rig: &mut Rig, number: u64| match rig.world.devices[ADA].reply(RequestId(1_000_000 + number)) {
+        Some(Ok(Reply::Edited(results))) => results[0].clone(),
+        other => panic!("{other:?}"),
+    };
+    answer(&mut rig, 1).expect("what was at work is made");
+    let barred = answer(&mut rig, 2).expect_err("the other may not be made any more");
+    assert!(matches!(barred, WriteError::Barred { .. }), "{barred}");
+    assert!(rig.value(ADA, document(2)).is_none());
+}
+
+#[test]
+fn nothing_is_kept_of_a_device_that_has_the_key_and_is_no_member() {
+    let mut rig = Rig::new(99);
+    for seed in 0..20 {
+        let mut stranger = RawPeer::stranger(200 + seed);
+        stranger.access = rig.mallory().access;
+        let line = stranger.meet(&mut rig.world, ADA);
+        // It says what Ada says, so the two seem to hold the same.
+        let echo = |frame: Frame| match frame {
+            Frame::State(state) => Some(state),
+            _ => None,
+        };
+        for mut state in line.received(&mut rig.world).into_iter().filter_map(echo).collect::<Vec<_>>() {
+            state.handle = line.handle;
+            line.send(&mut rig.world, &Frame::State(state));
+        }
+    }
+    rig.world.pass(5_000);
+    rig.world.run();
+    let boot = rig.world.devices[ADA].store.boot();
+    let members = roster(&rig);
+    let strangers = boot.spaces[0].peers.iter().filter(|(device, _)| members.role_of(device).is_none()).count();
+    assert_eq!(strangers, 0);
+    assert!(!rig.world.devices[ADA].events.iter().any(|event| {
+        matches!(event, Event::InSync { device, .. } if members.role_of(device).is_none())
+    }));
     rig.assert_undisturbed();
 }

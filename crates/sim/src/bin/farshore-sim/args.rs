@@ -18,7 +18,8 @@ use farshore_sim::run::{Medium, Options, Share};
         Look at one:\n  farshore-sim trace --seed 42 | less\n\n\
         Make one that fails small, and look at that:\n  farshore-sim shrink --seed 42 --out small.plan\n  \
         farshore-sim trace --plan small.plan\n\n\
-        Exit codes: 0 nothing was broken, 1 something was, 2 the command line or a file is wrong."
+        Exit codes: 0 nothing was broken; 1 something was, or a range did not cover what it must; 2 the command line or a file \
+        is wrong."
 )]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
@@ -28,14 +29,22 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run seeds, and say what was broken and which faults fired
+    #[command(after_help = "Example:\n  farshore-sim run --seeds 0..1000 --jobs 2 --record seeds.jsonl\n  \
+        farshore-sim run --seed 42 --profile byzantine")]
     Run(Run),
     /// Show one run as a timeline, or write its plan and trace hash to a file
+    #[command(
+        after_help = "Example:\n  farshore-sim trace --seed 42 | less\n  farshore-sim trace --seed 42 --out 42.plan"
+    )]
     Trace(Trace),
     /// Run a file of `trace --out` or `shrink` again, and compare the trace hash if it holds one
+    #[command(after_help = "Example:\n  farshore-sim replay small.plan")]
     Replay(Replay),
     /// Find a small plan that still breaks the same guarantee
+    #[command(after_help = "Example:\n  farshore-sim shrink --seed 42 --out small.plan")]
     Shrink(Shrink),
     /// Cut the power after every disk operation of small workloads
+    #[command(after_help = "Example:\n  farshore-sim powercuts --workloads 0..2")]
     Powercuts(Powercuts),
     /// Sum up the records of the long counts, over all commits, in a table and in a small file
     Counts(Counts),
@@ -81,6 +90,9 @@ pub(crate) struct Trace {
     /// Write the plan and the trace hash here instead of showing a timeline
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Write what users did in this run as explicit edits, instead of the dice by which they chose it
+    #[arg(long, requires = "out")]
+    pub(crate) explicit: bool,
 }
 
 #[derive(Debug, Args)]

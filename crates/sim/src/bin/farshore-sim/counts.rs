@@ -132,6 +132,7 @@ pub(crate) fn run(args: &Counts) -> Result<bool, String> {
     table += &total("seeds with devices in bad hands", 5_000, &hostile);
     table += &total(&format!("workloads cut at every boundary: {cuts} power cuts"), 50, &cut);
     let summary = summarize(reports(&seeds), Profile::Mixed);
+    let mut shortfalls = summary.shortfalls.clone();
     if !seeds.is_empty() {
         let fired = summary.fired.iter().map(|(kind, seeds)| (kind.name(), *seeds));
         let _ = write!(table, "\nMixed, medians: {}.\n\n", medians(&summary));
@@ -139,6 +140,7 @@ pub(crate) fn run(args: &Counts) -> Result<bool, String> {
     }
     if !byzantine.is_empty() {
         let summary = summarize(reports(&byzantine), Profile::Byzantine);
+        shortfalls.extend(summary.shortfalls.iter().cloned());
         let mut acted: BTreeMap<String, usize> = BTreeMap::new();
         for (kind, misdeeds) in reports(&byzantine).flat_map(|report| &report.misdeeds) {
             *acted.entry(kind.to_string()).or_default() += usize::from(*misdeeds > 0);
@@ -147,7 +149,7 @@ pub(crate) fn run(args: &Counts) -> Result<bool, String> {
         table +=
             &shares("kind that misbehaved", acted.iter().map(|(kind, seeds)| (kind.as_str(), *seeds)), summary.seeds);
     }
-    for shortfall in &summary.shortfalls {
+    for shortfall in &shortfalls {
         let _ = writeln!(table, "\nNot covered: {shortfall}.");
     }
     if !powercuts.is_empty() {
@@ -164,7 +166,7 @@ pub(crate) fn run(args: &Counts) -> Result<bool, String> {
     insert(&args.into, &table)?;
     say!("{table}");
     let broken = [&mixed, &hostile, &cut].into_iter().flat_map(BTreeMap::values).any(|row| !row.broken.is_empty());
-    Ok(!broken)
+    Ok(!broken && shortfalls.is_empty())
 }
 
 /// Puts a table between the marks of a document.

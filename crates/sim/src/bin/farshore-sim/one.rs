@@ -5,6 +5,7 @@ use std::path::Path;
 
 use farshore_core::id::hex;
 use farshore_sim::plan::Plan;
+use farshore_sim::recording::record;
 use farshore_sim::run::Outcome;
 use farshore_sim::shrink::shrink as make_small;
 use farshore_sim::sweep::{judge, plan_of};
@@ -51,8 +52,9 @@ fn verdict(outcome: &Outcome) -> bool {
 
 pub(crate) fn trace(args: &Trace) -> Result<bool, String> {
     let plan = chosen(&args.which)?;
-    let outcome = run(&plan, args.which.how, args.out.is_none());
+    let outcome = run(&plan, args.which.how, args.out.is_none() || args.explicit);
     match &args.out {
+        Some(path) if args.explicit => return write_recording(path, &plan, &outcome, args.which.how),
         Some(path) => {
             write(path, &plan, &outcome)?;
             say!("{}: {} actions, trace {}", path.display(), plan.actions.len(), hex(&outcome.trace));
@@ -60,6 +62,27 @@ pub(crate) fn trace(args: &Trace) -> Result<bool, String> {
         None => outcome.observed.iter().for_each(|observed| say!("{}", timeline::line(observed))),
     }
     Ok(verdict(&outcome))
+}
+
+/// Documents have other ids in a recording, so it has a trace of its own, and what it breaks is for a run of its own to say.
+fn write_recording(path: &Path, plan: &Plan, outcome: &Outcome, how: How) -> Result<bool, String> {
+    let recorded = record(plan, &outcome.observed);
+    let again = run(&recorded, how, false);
+    write(path, &recorded, &again)?;
+    let (actions, trace) = (recorded.actions.len(), hex(&again.trace));
+    say!("{}: {actions} actions with explicit edits, trace {trace}", path.display());
+    say!(
+        "{} of {} edits were acknowledged; in the run itself {} of {}",
+        again.acknowledged,
+        again.edits,
+        outcome.acknowledged,
+        outcome.edits
+    );
+    if again.violations.is_empty() && !outcome.violations.is_empty() {
+        say!("the recording breaks nothing, though the run itself does:");
+        return Ok(verdict(outcome));
+    }
+    Ok(verdict(&again))
 }
 
 pub(crate) fn replay(args: &Replay) -> Result<bool, String> {
