@@ -87,7 +87,7 @@ pub trait Oracle: fmt::Debug {
 
 /// What the run itself watches, by name: it shows without looking at any content.
 pub const BUILT_IN: &[(&str, &str)] = &[
-    ("answers", "every request gets exactly one answer, of its kind"),
+    ("answers", "every request gets exactly one answer, of its kind, and whoever was invited is let in"),
     ("app", "what the app's own rules say of its documents holds"),
     ("opens", "a store opens after any crash, and a sound disk never fails"),
     ("panics", "nothing panics"),
