@@ -6,8 +6,8 @@ use super::line::{LineError, LineReader};
 use super::message::{Batch, CONTROL_VERSION, ClientLine, Greeting, Reply, Request};
 use crate::exit::{Exit, Failure};
 use crate::limits::{
-    BATCHES_UNACKNOWLEDGED_MAX, CLIENTS_END_WAIT, CLIENTS_MAX, REPLIES_QUEUED_MAX, REPLY_LINE_LIMIT_BYTES, REPLY_WRITE_WAIT,
-    REQUEST_LINE_LIMIT_BYTES, REQUEST_WAIT,
+    BATCHES_UNACKNOWLEDGED_MAX, CLIENTS_END_WAIT, CLIENTS_MAX, REPLIES_QUEUED_MAX, REPLY_LINE_LIMIT_BYTES,
+    REPLY_WRITE_WAIT, REQUEST_LINE_LIMIT_BYTES, REQUEST_WAIT,
 };
 use futures::FutureExt as _;
 use serde::Serialize;

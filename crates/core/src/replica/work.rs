@@ -105,9 +105,8 @@ impl Replica {
             }
         };
         edits.extend(work.edits.drain(..));
-        let barred = |queued: QueuedEdit| {
-            Effect::Edited(queued.request, queued.index, Err(WriteError::Barred { reason }))
-        };
+        let barred =
+            |queued: QueuedEdit| Effect::Edited(queued.request, queued.index, Err(WriteError::Barred { reason }));
         // What says so may have arrived this moment: it is durable before it counts, like everything else.
         self.store(Vec::new(), edits.into_iter().map(barred).collect());
         self.pump(space, collection);

@@ -233,8 +233,11 @@ fn nothing_is_kept_of_a_device_that_has_the_key_and_is_no_member() {
     let members = roster(&rig);
     let strangers = boot.spaces[0].peers.iter().filter(|(device, _)| members.role_of(device).is_none()).count();
     assert_eq!(strangers, 0);
-    assert!(!rig.world.devices[ADA].events.iter().any(|event| {
-        matches!(event, Event::InSync { device, .. } if members.role_of(device).is_none())
-    }));
+    assert!(
+        !rig.world.devices[ADA]
+            .events
+            .iter()
+            .any(|event| { matches!(event, Event::InSync { device, .. } if members.role_of(device).is_none()) })
+    );
     rig.assert_undisturbed();
 }
