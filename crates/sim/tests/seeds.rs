@@ -60,7 +60,7 @@ fn without_faults_every_edit_is_acknowledged_and_everything_converges() {
 fn a_hundred_devices_in_one_world_converge() {
     let mut plan = plan_of(1, Profile::Quiet);
     plan.setup.members = vec![Member { role: MemberRole::Admin, joins_ms: 0 }; 100];
-    plan.setup.topology = Topology::Mesh;
+    plan.setup.topology = Topology::Star; // a mesh of so many has 4,950 links, and takes a minute
     let edit = |device: usize| Timed {
         at_ms: 60_000 + 500 * device as u64,
         action: Action::Act { device, dice: device as u64 },

@@ -195,6 +195,8 @@ fn what_is_said_and_asked_of_further_branches_is_taken_and_ignored() {
 fn a_forgery_that_comes_first_makes_no_fork_of_the_genuine_entry() {
     let mut rig = Rig::new(170);
     let mut mallory = rig.mallory();
+    let first = mallory.entry(&[sound(&mallory, document(8), "first")]);
+    rig.send_entries(ADA, &[first]);
     let genuine = mallory.entry(&[sound(&mallory, document(9), "hello")]);
     let mut forged = genuine.as_bytes().to_vec();
     // The claimed time is one of the last fixed fields of the header; any other value of it is as well formed.
