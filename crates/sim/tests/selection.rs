@@ -1,6 +1,6 @@
 //! Which collections a device keeps up, and when: subscriptions, priorities, syncing by hand, pausing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use farshore_core::batch::CollectionKey;
 use farshore_core::catalogue::CollectionDefinition;
@@ -145,6 +145,11 @@ fn devices_with_different_subscriptions_converge_on_what_each_wants() {
         assert!(status.links.iter().all(|link| link.phase == "in sync"), "{:?}", status.links);
         assert!(status.spaces[0].pending.values().all(|pending| *pending == 0), "{:?}", status.spaces[0].pending);
     }
+    // Nothing is to go any more, and still the third device does not hold what it does not want.
+    let ids = [0, 1, 2].map(|device: usize| world.devices[device].replica.identity().device);
+    let unheld = status(&mut world, 1).spaces.remove(0).unheld;
+    let lacking = BTreeSet::from([todos.collection, photos.collection]);
+    assert_eq!(unheld, BTreeMap::from([(ids[0], BTreeSet::new()), (ids[2], lacking)]));
 }
 
 #[test]
