@@ -225,14 +225,8 @@ impl Pair {
         let space = ada.create_space("shared").await.unwrap();
         space.collection::<Value>("notes").await.unwrap();
         let ticket = space.invite(Role::Writer).open().await.unwrap();
-        ben.join(&ticket, PATIENCE).await.unwrap();
-        tokio::time::timeout(PATIENCE, async {
-            while ben.space("shared").await.unwrap().existing_collection("notes").await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await
-        .unwrap();
+        let his = ben.join(&ticket, PATIENCE).await.unwrap();
+        his.wait_for_collection::<Value>("notes", PATIENCE).await.unwrap();
         let pair = Pair {
             space: space.id(),
             ada: ada.device().await.unwrap(),

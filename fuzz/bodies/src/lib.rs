@@ -39,7 +39,7 @@ pub use import::import;
 pub use roster_op::roster_op;
 pub use store::store;
 pub use ticket::ticket;
-pub use world::{world, world_plan};
+pub use world::world;
 
 /// How far an input came. A corpus of which nothing is accepted tests only the first check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The target `world` has teeth: mistakes that are made on purpose are found by inputs of its corpus.
 
 use farshore_core::breakage::Breakage;
-use farshore_fuzz::world_plan;
 use farshore_sim::oracle;
 use farshore_sim::run::{Options, run_broken};
+use farshore_sim::sweep::plan_of_bytes;
 
 /// Mistakes of different kinds: durability, roles, documents, deletions, views.
 const MISTAKES: [Breakage; 5] = [
@@ -21,7 +21,7 @@ fn some_input_of_the_corpus_finds_each_mistake() {
     files.sort();
     for mistake in MISTAKES {
         let found = files.iter().any(|file| {
-            let plan = world_plan(&std::fs::read(file).unwrap());
+            let plan = plan_of_bytes(&std::fs::read(file).unwrap());
             let outcome = run_broken(&plan, &plan.setup.workload, oracle::all(), Options::default(), mistake);
             !outcome.violations.is_empty()
         });

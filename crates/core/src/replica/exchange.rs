@@ -348,7 +348,7 @@ impl Replica {
         if sent.frontier == theirs.frontier {
             // Whoever has the key and is no member can echo a state; entries are for members.
             let known = self.spaces.get(&space);
-            shared.streaming = known.is_some_and(|known| known.roster.role_of(&device).is_some());
+            shared.streaming = known.is_some_and(|known| known.admits(Some(device)));
             shared.phase = Phase::Streaming;
             shared.lacking.clear();
             self.now_in_sync(link, space, device, store, &sent, theirs.arrival);
@@ -416,8 +416,7 @@ impl Replica {
         let (agreed, theirs) = (shared.scopes.digest(), shared.scopes.theirs.clone());
         self.peer_wants(device, space, theirs);
         // Whoever has a key and is no member can echo a state: nothing is kept of it, and it brings nobody into sync.
-        let member = |known: &&mut super::space::Space| known.roster.role_of(&device).is_some();
-        let Some(known) = self.spaces.get_mut(&space).filter(member) else { return };
+        let Some(known) = self.spaces.get_mut(&space).filter(|known| known.admits(Some(device))) else { return };
         known.settled = true;
         let peer = known.peers.entry(device).or_default();
         let before = peer.clone();

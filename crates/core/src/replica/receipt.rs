@@ -44,7 +44,7 @@ impl Replica {
         if first {
             shared.phase = Phase::Streaming;
         }
-        if let Some(known) = self.spaces.get_mut(&space).filter(|known| known.roster.role_of(&device).is_some()) {
+        if let Some(known) = self.spaces.get_mut(&space).filter(|known| known.admits(Some(device))) {
             let peer = known.peers.entry(device).or_default();
             if peer.has_seen(store, agreed, cursor) {
                 peer.dirty = true;
@@ -102,8 +102,7 @@ impl Replica {
             let seq = seq.min(mine.durable.seq);
             self.peer_holds(link, space, (journal, seq));
             let Some(known) = self.spaces.get_mut(&space) else { return };
-            let member = known.roster.role_of(&device).is_some();
-            if member && journal.device == me && journal.incarnation == incarnation {
+            if known.admits(Some(device)) && journal.device == me && journal.incarnation == incarnation {
                 let peer = known.peers.entry(device).or_default();
                 let receipt = peer.receipts.entry(journal.collection).or_default();
                 if *receipt < seq {

@@ -201,8 +201,7 @@ impl Replica {
         let Some(state) = self.links.get(&link) else { return };
         let (Some(device), Some(handle)) = (state.device, state.handle(space)) else { return };
         // Whoever has the key and is no member can echo a state: where members are is for members.
-        let member = |known: &&mut super::space::Space| known.roster.role_of(&device).is_some();
-        let Some(known) = self.spaces.get_mut(&space).filter(member) else { return };
+        let Some(known) = self.spaces.get_mut(&space).filter(|known| known.admits(Some(device))) else { return };
         let others = known.peers.iter().filter(|(id, peer)| **id != device && !peer.peer_id.is_empty());
         let mut peers: Vec<PeerHint> = others.map(|(id, peer)| peer.hint(*id)).chain([own]).collect();
         peers.sort();

@@ -6,7 +6,7 @@ use super::Replica;
 use super::attest::Attesting;
 use super::restore::Loading;
 use super::space::{Peer, Space};
-use crate::id::{CollectionTag, DeviceId, JournalId, Position, SpaceId};
+use crate::id::{CollectionTag, DeviceId, Position, SpaceId};
 use crate::input::MemberInfo;
 use crate::limits::{
     BULK_WINDOW_BYTES, CACHE_BYTES, JOURNALS, LINKS, LIVE_WINDOW_BYTES, LOADING_BYTES, OFFERS, OPENED_BYTES,
@@ -114,13 +114,14 @@ impl Replica {
             .map(|member| MemberInfo { device: member.device, name: member.name, role: member.role })
             .collect();
         let tags = space.catalogue.keys().chain(space.collections.keys());
-        let tags: std::collections::BTreeSet<CollectionTag> = tags.copied().collect();
+        let tags: BTreeSet<CollectionTag> = tags.copied().collect();
+        let own = self.own_ends(space);
         SpaceStatus {
             space: space.id,
             name: space.name.clone(),
             role: space.roster.role_of(&self.identity.device),
-            pending: self.pending(space, &members),
-            unheld: self.unheld(space, &members),
+            pending: self.pending(space, &members, &own),
+            unheld: self.unheld(space, &members, &own),
             members,
             paused: space.local.paused.clone(),
             subscriptions: space.local.subscriptions.rules().map(|(of, priority)| (of.to_owned(), priority)).collect(),
@@ -129,8 +130,7 @@ impl Replica {
     }
 
     /// For each other member: how many of this device's own entries it has not receipted.
-    fn pending(&self, space: &Space, members: &[MemberInfo]) -> BTreeMap<DeviceId, u64> {
-        let own = self.own_ends(space);
+    fn pending(&self, space: &Space, members: &[MemberInfo], own: &[(CollectionTag, u64)]) -> BTreeMap<DeviceId, u64> {
         let lacks = |member: &MemberInfo| {
             let peer = space.peers.get(&member.device);
             let wanted = own.iter().filter(|(tag, _)| peer.is_none_or(|peer| peer.wants.wants(tag)));
@@ -140,8 +140,12 @@ impl Replica {
     }
 
     /// For each other member: collections of which it has not receipted all of this device's own entries.
-    fn unheld(&self, space: &Space, members: &[MemberInfo]) -> BTreeMap<DeviceId, BTreeSet<CollectionTag>> {
-        let own = self.own_ends(space);
+    fn unheld(
+        &self,
+        space: &Space,
+        members: &[MemberInfo],
+        own: &[(CollectionTag, u64)],
+    ) -> BTreeMap<DeviceId, BTreeSet<CollectionTag>> {
         let lacks = |member: &MemberInfo| {
             let peer = space.peers.get(&member.device);
             own.iter().filter(|end| lacking(peer, end) > 0).map(|(tag, _)| *tag).collect()
@@ -156,9 +160,7 @@ impl Replica {
 
     /// How far this device's present journals go durably.
     fn own_ends(&self, space: &Space) -> Vec<(CollectionTag, u64)> {
-        let me = &self.identity;
-        let own = |id: &JournalId| id.device == me.device && id.incarnation == me.incarnation;
-        let own = space.journals.iter().filter(|(id, _)| own(id));
+        let own = space.journals.iter().filter(|(id, _)| self.is_own(id));
         own.map(|(id, journal)| (id.collection, journal.durable.seq)).collect()
     }
 }

@@ -15,7 +15,7 @@ use super::{JobPurpose, LoadPurpose, Replica};
 use crate::batch::{Load, StoreOp, ViewOp};
 use crate::breakage::Breakage;
 use crate::entry::{Group, Header};
-use crate::id::{CollectionTag, DocKey, DocumentId, JournalId, Position, SpaceId};
+use crate::id::{CollectionTag, DeviceId, DocKey, DocumentId, EpochId, JournalId, Position, SpaceId};
 use crate::input::DocOp;
 use crate::job::{
     Applied, ApplyEntry, ApplyJob, Content, DocSource, Job, OpenTask, Opened, WorkedDocument, WriteError, WriteJob,
@@ -28,6 +28,7 @@ use crate::output::{Edited, Event};
 use crate::payload::{Item, ItemBody};
 use crate::progress::Waiting;
 use crate::role::Role;
+use crate::seal::EpochKey;
 
 /// Payload bytes in memory, up to which an entry that is next in its journal is read back whatever its size: what is in memory may
 /// all have to wait for it.
@@ -58,9 +59,6 @@ impl Replica {
     }
 
     fn start_write(&mut self, space: SpaceId, collection: CollectionTag) {
-        if let Some(reason) = self.barred(space) {
-            return self.bar_edits(space, collection, reason);
-        }
         let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else { return };
         let mut batch: Vec<QueuedEdit> = Vec::new();
         let mut bytes = 0;
@@ -82,28 +80,10 @@ impl Replica {
         self.gather(space, collection, &touched, &fresh);
     }
 
-    /// Why this device can write nothing in a space at this moment: its role and its keys may have changed since an edit was
-    /// taken in.
-    fn barred(&self, space: SpaceId) -> Option<&'static str> {
-        let known = self.spaces.get(&space)?;
-        let writes = known.roster.role_of(&self.device()).is_some_and(Role::can_write);
-        if !(writes || self.breaks(Breakage::SkipRoleCheck)) {
-            return Some("this device may no longer write in the space; ask an admin");
-        }
-        let lost = "this device has no key for what is written now; it comes with the next sync with an admin's device";
-        known.sealing_key().is_none().then_some(lost)
-    }
-
-    /// Answers every edit of a collection that waits, or was about to be made.
+    /// Answers the edits of a collection that were about to be made, and those that wait behind them.
     fn bar_edits(&mut self, space: SpaceId, collection: CollectionTag, reason: &'static str) {
         let Some(work) = self.spaces.get_mut(&space).and_then(|s| s.collections.get_mut(&collection)) else { return };
-        let mut edits: Vec<QueuedEdit> = match mem::take(&mut work.busy) {
-            Busy::Writing(edits) => edits,
-            other => {
-                work.busy = other;
-                Vec::new()
-            }
-        };
+        let Busy::Writing(mut edits) = mem::take(&mut work.busy) else { return };
         edits.extend(work.edits.drain(..));
         let barred =
             |queued: QueuedEdit| Effect::Edited(queued.request, queued.index, Err(WriteError::Barred { reason }));
@@ -198,15 +178,9 @@ impl Replica {
         documents: Vec<(DocKey, DocSource)>,
         former: Vec<(DocKey, u32, DocSource)>,
     ) {
-        let writing = self.spaces.get(&space).and_then(|known| known.collections.get(&collection));
-        let writing = writing.is_some_and(|work| matches!(work.busy, Busy::Writing(_)));
-        if let Some(reason) = self.barred(space).filter(|_| writing) {
-            self.put_back_unused(documents);
-            return self.bar_edits(space, collection, reason);
-        }
         let (keys, device, incarnation) = (self.keys(), self.device(), self.identity.incarnation);
         let time = self.clock.tick(self.now.wall_ms);
-        let forgets = self.breaks(Breakage::ForgetTombstone);
+        let (forgets, unchecked) = (self.breaks(Breakage::ForgetTombstone), self.breaks(Breakage::SkipRoleCheck));
         let Some(known) = self.spaces.get_mut(&space) else { return };
         let edit_wins = known.edit_wins(&collection);
         let Some(work) = known.collections.get(&collection) else { return };
@@ -218,8 +192,14 @@ impl Replica {
                 return self.job(job, JobPurpose::Work { space, collection });
             }
             Busy::Writing(edits) => {
+                let (epoch, key) = match may_write(known, &device, unchecked) {
+                    Ok(sealing) => sealing,
+                    Err(reason) => {
+                        self.put_back_unused(documents);
+                        return self.bar_edits(space, collection, reason);
+                    }
+                };
                 let edits = edits.iter().map(|queued| queued.edit.clone()).collect();
-                let Some((epoch, key)) = known.sealing_key() else { return };
                 let journal = JournalId { collection, device, incarnation };
                 let held = known.journals.get(&journal).map_or(Position::START, |journal| journal.state.held);
                 let header = Header {
@@ -664,6 +644,16 @@ fn waits_for(space: &Space, work: &Collection) -> Option<Waiting> {
 }
 
 /// See [`Breakage::ForgetTombstone`].
+/// What an entry of this device is sealed with now, or why it may write none: its role and its keys may have changed since an edit
+/// was taken in.
+fn may_write(known: &Space, device: &DeviceId, unchecked: bool) -> Result<(EpochId, EpochKey), &'static str> {
+    if !unchecked && !known.roster.role_of(device).is_some_and(Role::can_write) {
+        return Err("this device may no longer write in the space; ask an admin");
+    }
+    let lost = "this device has no key for what is written now; it comes with the next sync with an admin's device";
+    known.sealing_key().ok_or(lost)
+}
+
 fn without_tombstones(mut entry: ApplyEntry) -> ApplyEntry {
     if let Ok(items) = &mut entry.items {
         items.retain(|item| !matches!(item.body, ItemBody::Tombstone { .. }));

@@ -23,7 +23,7 @@ impl Run<'_> {
         let seed = self.plan.setup.seed;
         let quiet_ms = if seed % LONG_QUIET_WORLDS == LONG_QUIET_WORLDS - 1 { LONG_QUIET_MS } else { QUIET_MS };
         while self.now_ms < self.active_ms + quiet_ms {
-            if self.now_ms > begun_ms + REST_MS + quiet_ms {
+            if self.now_ms + QUIET_MS > begun_ms + REST_MS + quiet_ms {
                 let what = format!("still busy {} s after the last fault", REST_MS / 1_000);
                 self.watch.violate("rests", self.now_ms, None, what);
                 break;
